@@ -1,0 +1,145 @@
+"""Imports point down, heavy packages have one room each, and the face is what it says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dslkit
+
+PACKAGE = Path(dslkit.__file__).parent
+
+# From the ground up: a room may import those below it, never those above.
+FLOORS = [
+    "records",
+    "errors",
+    "settings",
+    "pricing",
+    "llm",
+    "ledger",
+    "connect",
+    "dify",
+    "knowledge",
+    "agents",
+    "batch",
+    "analysis",
+    "notebooks",
+    "report",
+    "widgets",
+    "telemetry",
+    "server",
+    "cli",
+]
+
+ONLY_IMPORTER = {
+    "openai": "llm",
+    "httpx2": "llm",
+    "aiohttp": "llm",
+    "duckdb": "ledger",
+    "genai_prices": "pricing",
+    "pydantic_settings": "settings",
+    "chromadb": "knowledge",
+    "wordllama": "knowledge",
+    "papermill": "notebooks",
+    "altair": "report",
+    "great_tables": "report",
+    "vl_convert": "report",
+    "nbconvert": "report",
+    "ipywidgets": "widgets",
+    "typer": "cli",
+    "rich": "cli",
+}
+
+# A script for another interpreter: it has no dslkit to import, and imports the engine there.
+FOREIGN = {PACKAGE / "dify" / "engine_worker.py"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path not in FOREIGN and path != PACKAGE / "__init__.py")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a file imports, also inside functions and under TYPE_CHECKING."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names if node.module == "dslkit")
+        elif isinstance(node, ast.ImportFrom):
+            names.add("relative import")
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    assert room(path) in FLOORS, f"{path} is in no known room"
+    own_floor = FLOORS.index(room(path))
+    for name in imported(path):
+        assert name != "relative import", "imports are absolute, so that rooms can be read off them"
+        parts = name.split(".")
+        if parts[0] == "dslkit" and len(parts) > 1 and parts[1] != "__version__":
+            assert FLOORS.index(parts[1]) <= own_floor, f"{room(path)} must not import {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_have_one_room(path: Path) -> None:
+    for name in imported(path):
+        owner = ONLY_IMPORTER.get(name.split(".")[0])
+        assert owner in {None, room(path)}, f"only {owner} imports {name}"
+
+
+def module_graph() -> dict[str, set[str]]:
+    """dslkit modules and the dslkit modules they import."""
+    known = {".".join(("dslkit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path for path in modules()}
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        wanted = {node for node in imported(path) if node.startswith("dslkit.")}
+        graph[name] = {node for node in wanted if node in known and node != name}
+    return graph
+
+
+def test_no_import_cycle() -> None:
+    graph, done = module_graph(), set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail, name))
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_face_is_sorted_and_real() -> None:
+    assert list(dslkit.__all__) == sorted(dslkit.__all__)
+    assert set(dslkit.__all__) == set(dslkit._ROOM)
+    for name in dslkit.__all__:
+        assert getattr(dslkit, name) is not None
+        assert name in dir(dslkit)
+
+
+def test_unknown_name_of_the_face_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = dslkit.nonsense  # type: ignore[attr-defined] # the point of the test
+
+
+def test_import_loads_no_heavy_package() -> None:
+    code = f"import dslkit, sys; print([name for name in {list(ONLY_IMPORTER)!r} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_types_ship() -> None:
+    assert (PACKAGE / "py.typed").is_file()
