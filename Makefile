@@ -20,7 +20,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 engine: $(INSTALLED)
-	$(BIN)/dslkit engine install --quiet
+	@$(BIN)/dslkit engine install --quiet || true # it says what is missing; items are then `clean, not run`
 
 report: $(INSTALLED)
 	$(BIN)/dslkit report -o reports/cost_report.html

@@ -100,7 +100,10 @@ def test_heavy_packages_have_one_room(path: Path) -> None:
 
 def module_graph() -> dict[str, set[str]]:
     """dslkit modules and the dslkit modules they import."""
-    known = {".".join(("dslkit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path for path in modules()}
+    known = {
+        ".".join(("dslkit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in modules()
+    }
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
         wanted = {node for node in imported(path) if node.startswith("dslkit.")}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ PLATFORMS = ["linux", "darwin"]
 
 def wanted() -> list[Requirement]:
     extras = PROJECT.get("optional-dependencies", {})
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *(line for lines in extras.values() for line in lines)]]
+    return [
+        Requirement(text) for text in [*PROJECT["dependencies"], *(line for lines in extras.values() for line in lines)]
+    ]
 
 
 def pins(python: str, platform: str) -> dict[str, str]:
@@ -74,3 +78,19 @@ def test_no_committed_file_names_a_registry_or_this_machine() -> None:
     answer = subprocess.run(["git", "grep", "-nIE", pattern], cwd=ROOT, capture_output=True, text=True, check=False)
     hits = [line for line in answer.stdout.splitlines() if not line.startswith("tests/test_packaging.py:")]
     assert hits == []
+
+
+def test_wheel_holds_the_notebooks_and_package_data(tmp_path: Path) -> None:
+    """Users without a checkout run the same notebooks, prompts and patterns."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    notebooks = {f"dslkit/notebooks/shipped/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    tracked = subprocess.run(["git", "ls-files", "dslkit"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert notebooks
+    assert notebooks <= names
+    assert set(tracked.stdout.split()) <= names
