@@ -177,7 +177,7 @@ class Item:
     """One requirement of a batch and what came of it.  Its tokens and cost are its calls' (same run and item id).
 
     ``key`` identifies the work by content (requirement, model, prompts, versions); ``reused_from`` names the run that
-    did it when nothing had to be done again.
+    did it when nothing had to be done again; ``artefact_sha256`` tells whether its file is still the one written then.
     """
 
     run_id: str
@@ -194,6 +194,7 @@ class Item:
     judgement: Judgement = Judgement()
     rounds: int = 0
     artefact: str | None = None
+    artefact_sha256: str | None = None
     error_type: str | None = None
     error_message: str | None = None
     reused_from: str | None = None
