@@ -1,0 +1,77 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+
+from dslkit.errors import DslkitError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Iterator
+
+SUFFIX = ".yml"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class DiskFullError(DslkitError):
+    """Nothing more can be written; what was finished is whole."""
+
+
+def write_whole(path: Path, text: str) -> str:
+    """Write ``text`` beside ``path``, make it durable, rename it into place; returns the SHA-256 of its bytes.
+
+    Raises:
+        DiskFullError: no room; nothing is left behind.
+    """
+    data = text.encode()
+    # The process id keeps two batches that write the same item from writing one temporary file.
+    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with disk_full_explained(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+            _sync_folder(path.parent)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(path: Path) -> str | None:
+    """The SHA-256 of a file's bytes, None when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def disk_full_explained(folder: Path) -> Iterator[None]:
+    """Turn the operating system's "no space" errors into DiskFullError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DiskFullError(
+            f"No room on the disk for {folder} ({error.strerror}). Free some space and run the same command again: "
+            f"what is finished is kept and costs nothing."
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename lasts through a power cut once its folder is on disk too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

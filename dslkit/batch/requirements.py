@@ -1,0 +1,226 @@
+"""Requirement files in, `Requirement` values out; whatever is wrong is said with its line, the problem and the remedy.
+
+Columns: ``id``, ``requirement`` (a text, or the list of a request and its later rounds), ``inputs``, ``outputs``
+(names, or one list of names per end node), ``related_nodes``, ``tags``.  Columns that only describe a requirement
+(`TAG_COLUMNS`) become tags.  Any other column is an error: a misspelt ``outputs`` must not silently switch off judging.
+In CSV cells, names are separated by ``;``, end nodes by ``|``; a cell that begins with ``[`` or ``{`` is read as JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from dslkit.batch.rows import BadRowError, Row, read_rows
+from dslkit.errors import UsageError
+from dslkit.records import Requirement
+
+TAG_COLUMNS = frozenset(
+    {
+        "category",
+        "comment",
+        "difficulty",
+        "domain",
+        "language",
+        "note",
+        "notes",
+        "round",
+        "source",
+        "split",
+        "task",
+        "title",
+    }
+)
+_COLUMNS = ("id", "requirement", "inputs", "outputs", "related_nodes", "tags")
+_PROBLEMS_SHOWN = 10
+_ID_LENGTH = 120
+_SLUG_LENGTH = 40
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+
+
+class _UnusableError(ValueError):
+    """What is wrong with one row, and the remedy; `load` adds file and line."""
+
+
+def load(path: str | Path) -> tuple[Requirement, ...]:
+    """The requirements of a JSONL, CSV, YAML or text file (one a line), in order.
+
+    Raises:
+        UsageError: the file or rows of it cannot be used; names every line (ten at most), the problem and the remedy.
+    """
+    path = Path(path)
+    problems: list[str] = []
+    requirements = tuple(_without_twins(_usable(read_rows(path), problems), problems))
+    if problems:
+        shown = problems[:_PROBLEMS_SHOWN]
+        more = [f"… and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+        raise UsageError("\n  ".join([f"{path}: cannot be used:", *shown, *more]))
+    if not requirements:
+        raise UsageError(f"{path}: no requirement in it. Write one requirement a line and try again.")
+    return requirements
+
+
+def from_text(text: str, *, item_id: str | None = None) -> Requirement:
+    """One requirement from plain words; without an id it is named by its first words and a hash of all."""
+    text = text.strip()
+    if not text:
+        raise UsageError("The requirement is empty. Say in a sentence what the workflow should do.")
+    try:
+        return Requirement(id=_identity(item_id, (text,)), messages=(text,))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _usable(rows: Iterator[Row], problems: list[str]) -> Iterator[tuple[int, Requirement]]:
+    try:
+        for row in rows:
+            try:
+                yield row.line, _requirement(row.value)
+            except ValueError as error:
+                problems.append(f"line {row.line}: {error}")
+    except BadRowError as error:  # the reader cannot go on behind a row that it cannot read
+        problems.append(str(error))
+
+
+def _without_twins(numbered: Iterable[tuple[int, Requirement]], problems: list[str]) -> Iterator[Requirement]:
+    """Ids that differ in case alone are twins too: some file systems hold one file for both."""
+    seen: dict[str, int] = {}
+    for line, requirement in numbered:
+        first = seen.setdefault(requirement.id.casefold(), line)
+        if first != line:
+            problems.append(f"line {line}: id {requirement.id!r} stands on line {first} already. Give each its own id.")
+        yield requirement
+
+
+def _requirement(value: object) -> Requirement:
+    columns = {"requirement": value} if isinstance(value, str) else value
+    if not isinstance(columns, Mapping):
+        raise _UnusableError('neither a text nor an object. Write {"id": "…", "requirement": "…"}.')
+    columns = {str(name): cell for name, cell in columns.items() if cell is not None}
+    _refuse_unknown(columns)
+    messages = _messages(columns.get("requirement"))
+    return Requirement(
+        id=_identity(columns.get("id"), messages),
+        messages=messages,
+        inputs=_names(columns, "inputs"),
+        outputs=_outputs(columns.get("outputs")),
+        related_nodes=_names(columns, "related_nodes"),
+        tags=_tags(columns),
+    )
+
+
+def _refuse_unknown(columns: Mapping[str, object]) -> None:
+    for name in columns:
+        if name in _COLUMNS or name in TAG_COLUMNS:
+            continue
+        near = difflib.get_close_matches(name.casefold(), _COLUMNS, n=1)
+        remedy = f"Did you mean {near[0]!r}?" if near else "Remove it, or put it into 'tags'."
+        raise _UnusableError(f"unknown column {name!r}. {remedy} Known: {', '.join(_COLUMNS)}.")
+
+
+def _messages(cell: object) -> tuple[str, ...]:
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        cell = _json_or_text(cell)
+    rounds = [cell] if isinstance(cell, str) else cell
+    if not isinstance(rounds, list) or not rounds or not all(isinstance(text, str) and text.strip() for text in rounds):
+        raise _UnusableError("'requirement' must be a text, or a list of texts, one per round, none of them empty.")
+    return tuple(text.strip() for text in rounds)
+
+
+def _identity(cell: object, messages: tuple[str, ...]) -> str:
+    if cell is None or cell == "":
+        return _named_by(messages)
+    if isinstance(cell, bool) or not isinstance(cell, str | int):
+        raise _UnusableError(f"'id' must be a text or a whole number, not {cell!r}.")
+    return _portable(str(cell))
+
+
+def _named_by(messages: tuple[str, ...]) -> str:
+    """By content, not by position: a line put in before others leaves their names, and so their results, alone."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", messages[0]).lower())
+    slug = "-".join(words)[:_SLUG_LENGTH].strip("-_") or "requirement"
+    digest = hashlib.sha256("\0".join(messages).encode()).hexdigest()
+    return f"{slug}-{digest[:8]}"
+
+
+def _portable(name: str) -> str:
+    """The id as a file name that every system takes, or ValueError saying why it is none."""
+    name = unicodedata.normalize("NFC", name.strip())
+    bad = _NOT_IN_NAMES.search(name)
+    problem = (
+        ("it is empty" if not name else "")
+        or (f"it has {bad.group()!r}" if bad else "")
+        or ("it begins or ends with a dot" if name.startswith(".") or name.endswith(".") else "")
+        or ("it begins with a hyphen" if name.startswith("-") else "")
+        or ("it is a reserved name on Windows" if _RESERVED.fullmatch(name) else "")
+        or (f"it is longer than {_ID_LENGTH} bytes" if len(name.encode()) > _ID_LENGTH else "")
+    )
+    if problem:
+        raise _UnusableError(f"id {name!r} cannot name a file: {problem}. Use letters, digits, '_', '-' and '.' alone.")
+    return name
+
+
+def _names(columns: Mapping[str, object], column: str) -> tuple[str, ...] | None:
+    cell = columns.get(column)
+    if cell is None:
+        return None
+    if isinstance(cell, str):
+        cell = _json_or_text(cell) if cell.lstrip().startswith("[") else _split(cell, ";")
+    return _checked_names(cell, column)
+
+
+def _outputs(cell: object) -> tuple[tuple[str, ...], ...] | None:
+    if cell is None:
+        return None
+    if isinstance(cell, str):
+        as_json = cell.lstrip().startswith("[")
+        cell = _json_or_text(cell) if as_json else [_split(part, ";") for part in _split(cell, "|")]
+    if isinstance(cell, list) and cell and all(isinstance(names, list) for names in cell):
+        return tuple(_checked_names(names, "outputs") for names in cell)
+    return (_checked_names(cell, "outputs"),)
+
+
+def _checked_names(cell: object, column: str) -> tuple[str, ...]:
+    if not isinstance(cell, list) or not all(isinstance(name, str) and name.strip() for name in cell):
+        raise _UnusableError(f"{column!r} must be a list of names, not {cell!r}.")
+    return tuple(name.strip() for name in cell)
+
+
+def _tags(columns: Mapping[str, object]) -> dict[str, str]:
+    cell = columns.get("tags", {})
+    if isinstance(cell, str):
+        cell = _json_or_text(cell) if cell.lstrip().startswith("{") else dict(_pairs(cell))
+    if not isinstance(cell, Mapping) or not all(_is_plain(value) for value in cell.values()):
+        raise _UnusableError("'tags' must be an object of names and plain values, in CSV name=value;name=value.")
+    described = {name: columns[name] for name in sorted(TAG_COLUMNS & columns.keys()) if _is_plain(columns[name])}
+    return {str(name): str(value) for name, value in {**described, **cell}.items()}
+
+
+def _pairs(cell: str) -> Iterator[tuple[str, str]]:
+    for part in _split(cell, ";"):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise _UnusableError(f"tag {part!r} is not name=value.")
+        yield name.strip(), value.strip()
+
+
+def _split(cell: str, separator: str) -> list[str]:
+    return [part.strip() for part in cell.split(separator) if part.strip()]
+
+
+def _json_or_text(cell: str) -> object:
+    """A cell that merely begins like JSON is a text ('[urgent] route tickets')."""
+    try:
+        return json.loads(cell)
+    except json.JSONDecodeError:
+        return cell
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float | bool)

@@ -1,0 +1,216 @@
+"""Requirement files: every good form gives the same values, every bad one says line, problem and remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dslkit.batch import requirements
+from dslkit.batch.requirements import from_text, load
+from dslkit.errors import UsageError
+from dslkit.records import Requirement
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIGEST = Requirement(
+    id="digest",
+    messages=("Digest a page", "Add a title"),
+    inputs=("url",),
+    outputs=(("digest", "title"), ("error",)),
+    related_nodes=("llm", "http-request"),
+    tags={"team": "news", "round": "2"},
+)
+ROUTE = Requirement(id="route", messages=("Route, or refuse, a ticket",), inputs=("ticket",), outputs=(("team",),))
+
+JSONL = """
+{"id": "digest", "requirement": ["Digest a page", "Add a title"], "inputs": ["url"], "outputs": [["digest", "title"],
+ ["error"]], "related_nodes": ["llm", "http-request"], "tags": {"team": "news"}, "round": 2}
+{"id": "route", "requirement": "Route, or refuse, a ticket", "inputs": ["ticket"], "outputs": ["team"], "tags": null}
+""".replace(",\n ", ", ")
+CSV = """id,requirement,inputs,outputs,related_nodes,tags,round
+digest,"[""Digest a page"", ""Add a title""]",url,digest;title|error,llm; http-request,team=news,2
+route,"Route, or refuse, a ticket",ticket,team,,,
+"""
+YAML = """
+- id: digest
+  requirement: [Digest a page, Add a title]
+  inputs: [url]
+  outputs: [[digest, title], [error]]
+  related_nodes: [llm, http-request]
+  tags: {team: news}
+  round: 2
+- id: route
+  requirement: Route, or refuse, a ticket
+  inputs: [ticket]
+  outputs: [team]
+"""
+
+
+def written(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.jsonl", JSONL),
+        ("r.csv", CSV),
+        ("r.csv", CSV.replace("\n", "\r\n")),
+        ("r.csv", b"\xef\xbb\xbf" + CSV.encode()),
+        ("r.tsv", 'id\trequirement\nroute\t"Route, or refuse, a ticket"\n'),
+        ("r.yaml", YAML),
+        ("r.YML", YAML),
+    ],
+)
+def test_every_form_gives_the_same_values(tmp_path: Path, name: str, content: str | bytes) -> None:
+    loaded = load(written(tmp_path, name, content))
+    if name == "r.tsv":
+        assert loaded == (Requirement(id="route", messages=ROUTE.messages),)
+    else:
+        assert loaded == (DIGEST, ROUTE)
+
+
+def test_plain_text_is_one_requirement_a_line(tmp_path: Path) -> None:
+    """Empty lines and comments are no requirements; names come from the words, not from the position."""
+    path = written(tmp_path, "r.txt", "# ours\nSummarise a report in five points\n\n  Route a ticket \n")
+    first, second = load(path)
+    assert first.messages == ("Summarise a report in five points",)
+    assert re.fullmatch(r"summarise-a-report-in-five-points-[0-9a-f]{8}", first.id)
+    assert second.messages == ("Route a ticket",)
+    assert load(written(tmp_path, "s.txt", "Another\nRoute a ticket"))[1].id == second.id
+
+
+def test_yaml_list_of_texts(tmp_path: Path) -> None:
+    """A YAML list may hold bare texts."""
+    assert load(written(tmp_path, "r.yml", "- Route a ticket\n"))[0].messages == ("Route a ticket",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "problem"),
+    [
+        ("r.jsonl", "", None, "empty"),
+        ("r.jsonl", " \n\n", None, "empty"),
+        ("r.txt", "# nothing but a comment\n", None, "no requirement in it"),
+        ("r.jsonl", b'{"id": 1}\n\x7fELF\x00\x01', 2, "binary"),
+        ("r.jsonl", "a".encode("utf-16"), None, "UTF-16"),
+        ("r.csv", "id,requirement\na,Größe".encode("latin-1"), 2, "not UTF-8"),
+        ("r.docx", "text", None, "unknown kind of file"),
+        ("r.jsonl", '{"requirement": "x"}\n{"requirement": ', 2, "not JSON"),
+        ("r.jsonl", '{"requirement": "x"}\n[1]', 2, "neither a text nor an object"),
+        (
+            "r.jsonl",
+            '{"id": "a", "requirement": "x"}\n\n{"id": "A", "requirement": "y"}',
+            3,
+            "stands on line 1 already",
+        ),
+        ("r.jsonl", '{"id": "a"}', 1, "'requirement' must be"),
+        ("r.jsonl", '{"id": "a", "requirement": ["x", ""]}', 1, "'requirement' must be"),
+        ("r.jsonl", '{"id": "a", "requirement": "x", "ouputs": ["y"]}', 1, "Did you mean 'outputs'"),
+        ("r.jsonl", '{"id": "a", "requirement": "x", "zzz": 1}', 1, "put it into 'tags'"),
+        (
+            "r.jsonl",
+            '{"id": "a", "requirement": "x", "inputs": "a b" , "outputs": 3}',
+            1,
+            "'outputs' must be a list of names",
+        ),
+        ("r.jsonl", '{"id": "a", "requirement": "x", "outputs": ["y", ["z"]]}', 1, "'outputs' must be a list of names"),
+        ("r.jsonl", '{"id": "a", "requirement": "x", "inputs": [1]}', 1, "'inputs' must be a list of names"),
+        ("r.jsonl", '{"id": true, "requirement": "x"}', 1, "'id' must be"),
+        ("r.jsonl", '{"id": "a", "requirement": "x", "tags": {"a": [1]}}', 1, "'tags' must be"),
+        ("r.csv", 'id,requirement\na,"x\ny"\nb,z,extra\n', 4, "3 cells"),
+        ("r.csv", "id,text\na,x\n", 1, "no column 'requirement'"),
+        ("r.csv", "id,id,requirement\na,b,x\n", 1, "stands twice"),
+        ("r.csv", 'id,requirement\na,"x" y\n', 2, "not CSV"),
+        ("r.csv", "id,requirement,tags\na,x,team\n", 2, "not name=value"),
+        ("r.yaml", "- a\n- b: [\n", 3, "not YAML"),
+        ("r.yaml", "id: a\n", 1, "one list"),
+        ("r.yaml", "- a\n- !!python/object:os.system {}\n", 2, "not plain YAML"),
+    ],
+)
+def test_bad_files_are_explained(
+    tmp_path: Path, name: str, content: str | bytes, line: int | None, problem: str
+) -> None:
+    path = written(tmp_path, name, content)
+    with pytest.raises(UsageError, match=re.escape(problem)) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    if line is not None:
+        assert f"line {line}:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "item_id",
+    [
+        *(
+            "../a",
+            "a/b",
+            "/etc/passwd",
+            "..",
+            ".hidden",
+            "a.",
+            "a\\b",
+            "c:a",
+            "a\nb",
+            "a\0b",
+            "CON",
+            "nul.txt",
+            "-rf",
+            "x" * 121,
+        ),
+        *("a*b", "what?", "ä" * 61),
+    ],
+)
+def test_ids_that_cannot_name_a_file_are_refused(tmp_path: Path, item_id: str) -> None:
+    path = written(tmp_path, "r.jsonl", json.dumps({"id": item_id, "requirement": "x"}))
+    with pytest.raises(UsageError, match=r"line 1: id .* cannot name a file"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("item_id", "name"), [("a.b-c_1", "a.b-c_1"), (7, "7"), ("论文 1", "论文 1"), ("e\u0301", "é")]
+)
+def test_ids_that_can_name_a_file_are_kept(tmp_path: Path, item_id: object, name: str) -> None:
+    path = written(tmp_path, "r.jsonl", json.dumps({"id": item_id, "requirement": "x"}))
+    assert load(path)[0].id == name
+
+
+def test_all_bad_rows_are_listed(tmp_path: Path) -> None:
+    """One pass tells everything, ten lines of it at most."""
+    path = written(tmp_path, "r.jsonl", '{"id": "a"}\n' * 12)
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0].strip() for line in lines[1:11]] == [f"line {n}" for n in range(1, 11)]
+    assert lines[11].strip() == "… and 2 more"
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(UsageError, match=r"cannot be read|unknown kind"):
+            load(path)
+
+
+def test_a_cell_that_begins_like_json_may_be_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "r.csv", "id,requirement\na,[urgent] route tickets\n")
+    assert load(path)[0].messages == ("[urgent] route tickets",)
+
+
+@given(st.text(min_size=1).filter(str.strip))
+def test_any_text_gets_a_portable_name(text: str) -> None:
+    """A name made from words passes the rules for given ids."""
+    made = from_text(text)
+    assert requirements._portable(made.id) == made.id
+
+
+@pytest.mark.parametrize(("text", "item_id"), [("", None), ("  ", None), ("x", "../x")])
+def test_from_text_refuses(text: str, item_id: str | None) -> None:
+    with pytest.raises(UsageError):
+        from_text(text, item_id=item_id)
