@@ -6,13 +6,13 @@ import contextlib
 import errno
 import hashlib
 import os
-
-from dslkit.errors import DslkitError
 from typing import TYPE_CHECKING
 
+from dslkit.errors import DslkitError
+
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 SUFFIX = ".yml"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,6 @@ from dslkit.batch import requirements
 from dslkit.batch.requirements import from_text, load
 from dslkit.errors import UsageError
 from dslkit.records import Requirement
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
