@@ -223,9 +223,7 @@ _KINDS: Final = (
         ("method", "url", "authorization", "headers", "params"),
         outputs=_fixed(body="string", status_code="number", headers="object", files="array[file]"),
     ),
-    NodeKind(
-        "if-else", "IF/ELSE", outputs=_fixed(result="boolean", selected_case_id="string"), branches=True
-    ),
+    NodeKind("if-else", "IF/ELSE", outputs=_fixed(result="boolean", selected_case_id="string"), branches=True),
     NodeKind(
         "question-classifier",
         "Question Classifier",
@@ -263,7 +261,15 @@ _KINDS: Final = (
     NodeKind(
         "tool",
         "Tool",
-        ("provider_id", "provider_type", "provider_name", "tool_name", "tool_label", "tool_configurations", "tool_parameters"),
+        (
+            "provider_id",
+            "provider_type",
+            "provider_name",
+            "tool_name",
+            "tool_label",
+            "tool_configurations",
+            "tool_parameters",
+        ),
         outputs=_tool_outputs,
         open_outputs=True,
     ),
@@ -286,7 +292,7 @@ _KINDS: Final = (
     NodeKind("trigger-plugin", "Trigger", open_outputs=True, root=True, on_engine=False),
     NodeKind("datasource", "Data Source", open_outputs=True, root=True, on_engine=False),
     NodeKind("knowledge-index", "Knowledge Index", terminal=True, on_engine=False),
-)  # fmt: skip
+)
 
 NODE_KINDS: Final[Mapping[str, NodeKind]] = {kind.type: kind for kind in _KINDS}
 OLD_NAMES: Final[Mapping[str, str]] = {"variable-assigner": "variable-aggregator"}

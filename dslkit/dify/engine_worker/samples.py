@@ -1,0 +1,124 @@
+"""Values a dry run invents, by type: the engine's value types, start variables and JSON Schemas."""
+
+# mypy: ignore-missing-imports
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from graphon.file.enums import FileTransferMethod, FileType
+from graphon.file.models import File
+
+TEXT: Final = "sample text"
+NUMBER: Final = 1
+KEY: Final = "sample"  # the one key of an object of which nothing is known
+ITEMS: Final = 2
+MAX_SCHEMA_DEPTH: Final = 8
+_BASE_URL: Final = "https://files.invalid/"
+
+_FILES: Final[Mapping[str, tuple[str, str]]] = {
+    "document": ("sample.pdf", "application/pdf"),
+    "image": ("sample.png", "image/png"),
+    "audio": ("sample.mp3", "audio/mpeg"),
+    "video": ("sample.mp4", "video/mp4"),
+    "custom": ("sample.txt", "text/plain"),
+}
+
+
+def sample_file(kind: str = "document") -> File:
+    """A file of a Dify file type that is never fetched."""
+    name, mime_type = _FILES.get(kind, _FILES["custom"])
+    return File(
+        file_type=FileType(kind if kind in _FILES else "custom"),
+        transfer_method=FileTransferMethod.REMOTE_URL,
+        remote_url=_BASE_URL + name,
+        related_id=name,
+        filename=name,
+        extension="." + name.rpartition(".")[2],
+        mime_type=mime_type,
+        size=1024,
+    )
+
+
+def sample_value(value_type: str) -> Any:
+    """One value of an engine type: ``string``, ``array[object]``, …; of ``any`` type a text."""
+    if value_type.startswith("array["):
+        return [sample_value(value_type[6:-1]) for _ in range(ITEMS)]
+    match value_type:
+        case "number" | "integer":
+            return NUMBER
+        case "float":
+            return float(NUMBER)
+        case "boolean":
+            return True
+        case "object":
+            return {KEY: TEXT}
+        case "file":
+            return sample_file()
+        case _:
+            return TEXT
+
+
+def sample_start_value(variable: Mapping[str, Any]) -> Any:
+    """What a user might enter for a start variable of a workflow."""
+    match variable.get("type"):
+        case "number":
+            return NUMBER
+        case "checkbox":
+            return True
+        case "select":
+            return _first(variable.get("options"), TEXT)
+        case "file":
+            return sample_file(_first(variable.get("allowed_file_types"), "document"))
+        case "file-list":
+            kinds = variable.get("allowed_file_types") or ["document"]
+            return [sample_file(str(kinds[index % len(kinds)])) for index in range(max(ITEMS, len(kinds)))]
+        case "json_object":
+            schema = variable.get("json_schema")
+            return sample_of_schema(schema) if isinstance(schema, Mapping) else {KEY: TEXT}
+        case _:
+            return TEXT
+
+
+def _first(values: object, default: str) -> str:
+    return str(values[0]) if isinstance(values, Sequence) and not isinstance(values, str) and values else default
+
+
+def sample_of_schema(schema: object, depth: int = 0) -> Any:
+    """A value that satisfies a JSON Schema as far as its types, properties, enums, bounds and first choices say."""
+    if not isinstance(schema, Mapping) or depth > MAX_SCHEMA_DEPTH:
+        return TEXT
+    for fixed in ("const", "default"):
+        if fixed in schema and schema[fixed] is not None:
+            return schema[fixed]
+    if isinstance(schema.get("enum"), list) and schema["enum"]:
+        return schema["enum"][0]
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if isinstance(schema.get(choice), list) and schema[choice]:
+            return sample_of_schema(schema[choice][0], depth + 1)
+    return _sample_of_type(schema, depth)
+
+
+def _sample_of_type(schema: Mapping[str, Any], depth: int) -> Any:
+    declared = schema.get("type")
+    declared = declared[0] if isinstance(declared, list) and declared else declared
+    match declared:
+        case "object":
+            properties = schema.get("properties")
+            entries = properties.items() if isinstance(properties, Mapping) else ()
+            return {str(name): sample_of_schema(each, depth + 1) for name, each in entries}
+        case "array":
+            count = max(ITEMS, _number(schema.get("minItems"), 0))
+            return [sample_of_schema(schema.get("items"), depth + 1) for _ in range(min(count, 20))]
+        case "integer" | "number":
+            return _number(schema.get("minimum"), NUMBER)
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return TEXT.ljust(min(_number(schema.get("minLength"), 0), 1000), ".")
+
+
+def _number(value: object, default: int) -> int:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
