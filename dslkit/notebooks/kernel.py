@@ -1,0 +1,73 @@
+"""The kernel of a run: this interpreter, over Unix sockets, told which run it works for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+
+from dslkit.notebooks.parameters import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OWN = "python3"
+_OWN_NAMES = frozenset({"", "python", OWN})
+_LONGEST_SOCKET_PATH = 90  # Unix allows 104 to 108 bytes; the port's suffix needs some
+
+
+class OwnKernelManager(AsyncKernelManager):
+    """Starts "python3" with the interpreter that runs this, whatever kernelspec of that name is installed.
+
+    Over ``ipc``: quick, open to nobody else, and without ipykernel's warning about plain TCP.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="dslkit-", ignore_cleanup_errors=True)
+        path = Path(folder.name) / "kernel.json"
+        if len(str(path)) < _LONGEST_SOCKET_PATH and sys.platform != "win32":
+            options = {"transport": "ipc", "connection_file": str(path), **options}
+        super().__init__(**options)
+        self._folder = folder
+
+    @property
+    def kernel_spec(self) -> KernelSpec | None:
+        """The kernelspec to start; jupyter_client would look "python3" up in the user's folders first."""
+        if self.kernel_name not in _OWN_NAMES:
+            return super().kernel_spec
+        if self._kernel_spec is None:
+            self._kernel_spec = KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                display_name="Python 3",
+                language="python",
+            )
+        return self._kernel_spec
+
+
+def require(name: str) -> None:
+    """Raise ParameterError, with the kernels there are, when the named kernel cannot be started here."""
+    if name in _OWN_NAMES:
+        return
+    specs = KernelSpecManager()
+    try:
+        specs.get_kernel_spec(name)
+    except NoSuchKernel:
+        there = ", ".join(sorted({OWN, *specs.find_kernel_specs()}))
+        raise ParameterError(
+            f"No kernel {name!r} is installed. There are: {there}. Choose one with --kernel."
+        ) from None
+
+
+def environment(*, run_id: str, home: Path) -> Mapping[str, str]:
+    """The environment of a kernel that works for a run: its calls are booked on the run, in the same ledger."""
+    return {
+        **os.environ,
+        "DSLKIT_RUN_ID": run_id,
+        "DSLKIT_HOME": str(home),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's warning about frozen modules is no output of a cell
+    }
