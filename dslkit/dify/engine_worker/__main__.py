@@ -10,7 +10,9 @@ _NAME = "engine_worker"
 def _load() -> None:
     """Put the package in ``sys.modules`` without adding a folder to the path, where its neighbours could hide others."""
     folder = Path(__file__).resolve().parent
-    spec = importlib.util.spec_from_file_location(_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(
+        _NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     assert spec is not None
     assert spec.loader is not None
     sys.modules[_NAME] = importlib.util.module_from_spec(spec)

@@ -69,15 +69,22 @@ def sample_start_value(variable: Mapping[str, Any]) -> Any:
         case "select":
             return _first(variable.get("options"), TEXT)
         case "file":
-            return sample_file(_first(variable.get("allowed_file_types"), "document"))
+            return sample_file(_file_kinds(variable)[0])
         case "file-list":
-            kinds = variable.get("allowed_file_types") or ["document"]
-            return [sample_file(str(kinds[index % len(kinds)])) for index in range(max(ITEMS, len(kinds)))]
+            kinds = _file_kinds(variable)
+            return [sample_file(kinds[index % len(kinds)]) for index in range(max(ITEMS, len(kinds)))]
         case "json_object":
             schema = variable.get("json_schema")
             return sample_of_schema(schema) if isinstance(schema, Mapping) else {KEY: TEXT}
         case _:
             return TEXT
+
+
+def _file_kinds(variable: Mapping[str, Any]) -> list[str]:
+    """The kinds of file that may be uploaded, documents first: they are what most nodes can read."""
+    allowed = variable.get("allowed_file_types")
+    kinds = [str(kind) for kind in allowed] if isinstance(allowed, list) and allowed else ["document"]
+    return sorted(kinds, key=lambda kind: kind != "document")
 
 
 def _first(values: object, default: str) -> str:

@@ -3,21 +3,19 @@
 # mypy: ignore-missing-imports, allow-subclassing-any
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphon.entities.base_node_data import BaseNodeData
 from graphon.enums import NodeExecutionType, WorkflowNodeExecutionStatus
 from graphon.node_events.base import NodeRunResult
 from graphon.nodes.base.node import Node
-from graphon.nodes.document_extractor import DocumentExtractorNode
-from graphon.nodes.document_extractor.exc import DocumentExtractorError
 from graphon.nodes.list_operator.node import ListOperatorNode
-from graphon.variables.segments import ArrayFileSegment, ArrayStringSegment, FileSegment, StringSegment
+from graphon.variables.segments import ArrayFileSegment, ArrayStringSegment, FileSegment
 
 from .samples import TEXT, sample_value
 
-_SELECTORS = ("variable", "query_variable_selector", "query_attachment_selector")
+_UNREADABLE = frozenset({"image", "audio", "video"})
 
 
 def succeeded(**outputs: Any) -> NodeRunResult:
@@ -64,3 +62,64 @@ class StandIn(Node[BaseNodeData]):
             if isinstance(value, list) and self.runtime_state.variable_pool.get([str(part) for part in value]) is None:
                 return f"parameter {name!r}: variable {value} not found"
         return None
+
+
+class Retrieval(StandIn):
+    """Knowledge retrieval: two documents in the shape that LLM contexts expect."""
+
+    def _run(self) -> NodeRunResult:
+        selector = self.node_data.get("query_variable_selector")
+        if selector and self.runtime_state.variable_pool.get(selector) is None:
+            return failed(f"query variable {selector} not found")
+        document = {
+            "title": TEXT,
+            "content": TEXT,
+            "url": "",
+            "icon": "",
+            "metadata": {"_source": "knowledge"},
+            "files": [],
+        }
+        return succeeded(result=[document, document])
+
+
+class DocumentExtractorData(BaseNodeData):
+    """As graphon's own, whose module wants the packages of every document format."""
+
+    variable_selector: Sequence[str]
+
+
+class DocumentExtractor(Node[DocumentExtractorData]):
+    """Takes and refuses what the real one does, without opening a file."""
+
+    node_type = "document-extractor"
+
+    @classmethod
+    def version(cls) -> str:
+        return "1"
+
+    def _run(self) -> NodeRunResult:
+        selector = self.node_data.variable_selector
+        variable = self.runtime_state.variable_pool.get(selector)
+        if variable is None:
+            return failed(f"File variable not found for selector: {selector}")
+        if variable.value and not isinstance(variable, ArrayFileSegment | FileSegment):
+            return failed(f"Variable {selector} is not a file or a list of files")
+        files = variable.value if isinstance(variable.value, list) else [variable.value]
+        if files and all(file and str(file.type) in _UNREADABLE for file in files):
+            return failed(f"Unsupported file type: {files[0].type}")
+        if isinstance(variable.value, list) or not variable.value:
+            return succeeded(text=ArrayStringSegment(value=[TEXT] * len(variable.value or ())))
+        return succeeded(text=TEXT)
+
+
+class LenientList(ListOperatorNode):
+    """The real list operator; where its filter or index leaves nothing of invented data, what follows gets the data whole."""
+
+    def _run(self) -> NodeRunResult:
+        variable = self.runtime_state.variable_pool.get(self.node_data.variable)
+        result = super()._run()
+        beyond = result.error.startswith("Invalid serial index: must be <=")
+        if variable is None or not isinstance(variable.value, list) or not variable.value:
+            return result
+        emptied = result.status == WorkflowNodeExecutionStatus.SUCCEEDED and not result.outputs["result"].value
+        return succeeded(**self._build_outputs(variable)) if emptied or beyond else result

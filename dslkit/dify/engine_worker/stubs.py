@@ -168,7 +168,7 @@ class StubToolRuntime:
         yield ToolRuntimeMessage(type=kinds.TEXT, message=ToolRuntimeMessage.TextMessage(text=TEXT))
         yield ToolRuntimeMessage(type=kinds.JSON, message=ToolRuntimeMessage.JsonMessage(json_object={KEY: TEXT}))
         yield ToolRuntimeMessage(
-            type=kinds.FILE, message=ToolRuntimeMessage.FileMessage(), meta={"file": sample_file("image")}
+            type=kinds.FILE, message=ToolRuntimeMessage.FileMessage(), meta={"file": sample_file()}
         )
         for name, kind in self._outputs.items():
             message = ToolRuntimeMessage.VariableMessage(variable_name=name, variable_value=_plain(sample_value(kind)))

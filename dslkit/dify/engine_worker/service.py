@@ -1,0 +1,112 @@
+"""Reads jobs as JSON lines from standard input and answers each with one line on standard output.
+
+Before a piece of code that could hang, a line ``{"at": node}`` says where it is, so that whoever kills the process can
+name the node.
+"""
+
+# mypy: ignore-missing-imports
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from .guard import close_doors, limit_cpu, limit_memory
+
+MAX_TEXT = 2_000
+
+
+def main() -> None:
+    """Say hello, then serve until standard input ends."""
+    replies = _private_stdout()
+    logging.disable(logging.CRITICAL)
+    limit_memory()
+    try:
+        handlers = _load()
+    except Exception:  # noqa: BLE001 -- whatever keeps graphon from loading is what the other side must hear
+        _send(replies, {"hello": None, "error": traceback.format_exc(limit=3)})
+        return
+    close_doors()
+    _send(replies, {"hello": importlib.metadata.version("graphon")})
+    for line in sys.stdin:
+        _send(replies, _answer(json.loads(line), handlers, lambda node: _send(replies, {"at": node})))
+
+
+def _private_stdout() -> TextIO:
+    """Keep the reply channel to ourselves: a stray print goes nowhere."""
+    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    return private
+
+
+def _load() -> Mapping[str, Callable[..., dict[str, Any]]]:
+    """Import graphon and run one small workflow, so that everything it loads lazily is there before the doors close."""
+    import yaml
+
+    from .dryrun import dry_run
+
+    dry_run({"document": _WARM_UP, "seconds": 1}, lambda _: None)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    def parse(job: Mapping[str, Any], _announce: Callable[[str], None]) -> dict[str, Any]:
+        return {"document": yaml.load(job["text"], loader)}  # noqa: S506 -- both loaders are the safe one
+
+    return {"run": dry_run, "parse": parse}
+
+
+def _answer(
+    job: Mapping[str, Any], handlers: Mapping[str, Callable[..., dict[str, Any]]], announce: Callable[[str], None]
+) -> dict[str, Any]:
+    limit_cpu(float(job.get("seconds", 1)) * 4 + 10)
+    try:
+        return {"id": job["id"], "report": handlers[job["do"]](job, announce)}
+    except Exception as error:  # noqa: BLE001 -- one document must not end the service
+        return {"id": job["id"], "error": f"{type(error).__name__}: {error}"[:MAX_TEXT]}
+
+
+def _send(replies: TextIO, message: Mapping[str, Any]) -> None:
+    replies.write(json.dumps(message, default=_text) + "\n")
+    replies.flush()
+
+
+def _text(value: object) -> str:
+    """Files and other values of the engine, in outputs that only a person reads."""
+    return str(getattr(value, "filename", None) or value)[:MAX_TEXT]
+
+
+def _warm_node(node: str, kind: str, **data: Any) -> dict[str, Any]:
+    return {"id": node, "data": {"type": kind, "title": kind, **data}}
+
+
+_WARM_UP = {
+    "kind": "app",
+    "app": {"mode": "workflow"},
+    "workflow": {
+        "graph": {
+            "nodes": [
+                _warm_node("a", "start", variables=[{"variable": "x", "label": "x", "type": "text-input"}]),
+                _warm_node(
+                    "b",
+                    "llm",
+                    model={"provider": "p", "name": "m", "mode": "chat"},
+                    prompt_template=[{"role": "user", "text": "{{#a.x#}}"}],
+                    context={"enabled": False},
+                ),
+                _warm_node(
+                    "c",
+                    "template-transform",
+                    variables=[{"variable": "x", "value_selector": ["b", "text"]}],
+                    template="{{ x | upper | tojson }}",
+                ),
+                _warm_node("d", "end", outputs=[{"variable": "y", "value_selector": ["c", "output"]}]),
+            ],
+            "edges": [{"source": s, "target": t} for s, t in ("ab", "bc", "cd")],
+        }
+    },
+}

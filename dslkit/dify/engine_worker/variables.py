@@ -1,0 +1,65 @@
+"""What the variable pool holds before a run: system, environment and conversation variables."""
+
+# mypy: ignore-missing-imports
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from graphon.variables.factory import TypeMismatchError, build_segment_with_type
+from graphon.variables.types import SegmentType
+
+from .samples import ITEMS, TEXT, sample_file, sample_value
+
+_TIMESTAMP: Final = 1_700_000_000
+_FILL_WHEN_EMPTY: Final = ("array[string]", "array[number]", "array[object]", "array[boolean]", "array[file]")
+
+
+def system_values(mode: str, features: object) -> dict[str, Any]:
+    """``sys.…`` of a run, by app mode; the conversation's own only where there is one."""
+    values: dict[str, Any] = {
+        "user_id": "sample-user",
+        "app_id": "sample-app",
+        "workflow_id": "sample-workflow",
+        "workflow_run_id": "sample-run",
+        "timestamp": _TIMESTAMP,
+        "files": [sample_file(kind) for kind in _upload_kinds(features)],
+    }
+    if mode == "advanced-chat":
+        values |= {"query": TEXT, "conversation_id": "sample-conversation", "dialogue_count": 1}
+    return values
+
+
+def _upload_kinds(features: object) -> list[str]:
+    """The kinds of file an app lets its users upload, documents first; none when uploads are off."""
+    upload = features.get("file_upload") if isinstance(features, Mapping) else None
+    if not isinstance(upload, Mapping):
+        return []
+    image = upload.get("image")
+    if not upload.get("enabled"):
+        return ["image"] if isinstance(image, Mapping) and image.get("enabled") else []
+    allowed = upload.get("allowed_file_types")
+    kinds = [str(kind) for kind in allowed] if isinstance(allowed, list) and allowed else ["image"]
+    kinds.sort(key=lambda kind: kind != "document")
+    return [kinds[index % len(kinds)] for index in range(max(ITEMS, len(kinds)))]
+
+
+def typed_variables(namespace: str, variables: object) -> Iterator[tuple[tuple[str, str], Any]]:
+    """(selector, value) of declared environment or conversation variables; secrets, which exports leave empty, are filled."""
+    for variable in variables if isinstance(variables, list) else ():
+        if isinstance(variable, Mapping) and isinstance(variable.get("name"), str):
+            yield (namespace, variable["name"]), _typed_value(variable)
+
+
+def _typed_value(variable: Mapping[str, Any]) -> Any:
+    declared, value = str(variable.get("value_type") or ""), variable.get("value")
+    if declared == "secret":
+        return str(value or "sample-secret")
+    if declared in _FILL_WHEN_EMPTY and not value:
+        value = sample_value(declared)
+    if isinstance(value, list):
+        value = value[:ITEMS]
+    try:
+        return build_segment_with_type(SegmentType(declared), value)
+    except (TypeMismatchError, ValueError, TypeError):
+        return value
