@@ -1,0 +1,249 @@
+"""One requirement, end to end: asked, compiled, checked, repaired, run on Dify's engine, improved, judged, written."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dslkit.agents import analyse, configure, improve, outline
+from dslkit.batch.artefact import write_whole
+from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe, Tools
+from dslkit.batch.requirements import from_text
+from dslkit.batch.resume import key_of, patterns_of
+from dslkit.batch.runs import recorded_run, with_budget
+from dslkit.batch.workshop import open_tools
+from dslkit.dify.check import verdict
+from dslkit.dify.engine import Engine
+from dslkit.dify.judge import judge
+from dslkit.dify.workflow import Workflow
+from dslkit.errors import DslkitError
+from dslkit.ledger import Ledger
+from dslkit.llm import account_error, attributed
+from dslkit.records import EngineRun, Item, Judgement, Requirement
+from dslkit.settings import OFFLINE_MODEL, load_settings
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from dslkit.knowledge import Knowledge, Pattern
+    from dslkit.records import Finding, Mode
+    from dslkit.settings import Settings
+
+PATTERNS_SHOWN = 3
+NOT_RUN = EngineRun(status="not run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A reply and all that is known of the workflow in it."""
+
+    reply: str
+    workflow: Workflow
+    engine: EngineRun
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the check and the engine have to say; the engine's failure is an error finding."""
+        return (*self.workflow.findings, *self.engine.findings)
+
+    @property
+    def error_count(self) -> int:
+        """How many findings keep it from working."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """A workflow and the record of how it came about; ``workflow`` is None when the work failed."""
+
+    item: Item
+    workflow: Workflow | None = None
+    error: BaseException | None = field(default=None, compare=False)
+
+
+async def generate(
+    requirement: Requirement | str,
+    *,
+    model: str = OFFLINE_MODEL,
+    mode: Mode = "simple",
+    out: str | Path | None = None,
+    max_rounds: int = MAX_ROUNDS,
+    budget_usd: Decimal | float | None = None,
+    engine: bool = True,
+    settings: Settings | None = None,
+) -> Generated:
+    """Make one workflow, at interactive priority, recorded as a run of its own (or the notebook's).
+
+    Args:
+        requirement: what the workflow should do, in plain words.
+        model: name of the model, ``offline`` for the one that needs no network.
+        mode: ``simple`` (one call), ``rag`` (shown the nearest patterns), ``multi_agent`` (three agents).
+        out: file to write the Dify YAML to; None writes none.
+        max_rounds: how often the quality agent may better a workflow that has error findings.
+        budget_usd: no call that would exceed it is sent; the setting counts when None.
+        engine: run the workflow on Dify's engine, where that is installed.
+        settings: environment and ``.env`` by default.
+
+    Raises:
+        AccountError, BudgetError, DiskFullError, LedgerError: as for a batch.
+        Exception: whatever else kept the workflow from being made; it is in the ledger as a failed item.
+    """
+    settings = with_budget(settings or load_settings(), budget_usd)
+    requirement = from_text(requirement) if isinstance(requirement, str) else requirement
+    recipe = Recipe(model=model, mode=mode, max_rounds=max_rounds)
+    recorder = Ledger(settings.home).recorder()
+    runner = Engine.find(settings.engine_python) if engine else None
+    parameters = {"requirement": requirement.id, "model": model, "mode": mode, "max_rounds": max_rounds}
+    with recorded_run(recorder, parameters) as run_id:
+        order = Order(
+            run_id=run_id,
+            key=key_of(requirement, recipe, patterns_of(recipe, settings.home)),
+            recipe=recipe,
+            path=Path(out) if out else None,
+            priority="interactive",
+        )
+        async with open_tools(recipe, settings, runner) as tools:
+            generated = await make(requirement, order, tools)
+        recorder.item(generated.item)
+        if generated.error is not None:
+            raise generated.error
+    recorder.flush()
+    return generated
+
+
+async def make(requirement: Requirement, order: Order, tools: Tools) -> Generated:
+    """Make one workflow and write it to ``order.path``.  An exception becomes a ``failed`` item that carries it.
+
+    Cancellation passes through: then nothing is recorded and nothing written.
+    """
+    started_at = datetime.now(UTC)
+    with attributed(run_id=order.run_id, item_id=requirement.id, tags=requirement.tags, priority=order.priority):
+        try:
+            draft, rounds = await _author(requirement, order.recipe, tools)
+            written = await asyncio.to_thread(_write, draft.workflow, order.path)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the other items of the batch go on
+            reason = root_cause(error)
+            return Generated(item=_failed(requirement, order, started_at, reason), error=reason)
+    item = _item(requirement, order, started_at, draft)
+    return Generated(item=replace(item, rounds=rounds, **written), workflow=draft.workflow)
+
+
+def reconsider(item: Item, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:
+    """An item of an earlier run held against today's expectations, and run where it never was.
+
+    None when its file is no longer to be read, or when the engine does not run it: then there is work to do.
+    """
+    if order.path is None or item.artefact is None:
+        return replace(item, judgement=Judgement())
+    document = Workflow.from_yaml(order.path.read_text(encoding="utf-8")).document
+    run = engine.run(document) if engine and item.engine == "not run" and item.verdict == "clean" else NOT_RUN
+    if run.status == "failed":
+        return None
+    item = replace(item, judgement=judge(document, requirement))
+    if run.status == "not run":
+        return item
+    findings = (*item.findings, *run.findings)
+    return replace(item, findings=findings, engine=run.status, verdict=verdict(findings, run))
+
+
+async def _author(requirement: Requirement, recipe: Recipe, tools: Tools) -> tuple[Draft, int]:
+    """The best draft that the agents of a mode reach, and how many rounds of bettering that took."""
+    reply = await _first_reply(requirement, recipe.mode, tools)
+    best = current = await _examine(reply, requirement, tools.engine)
+    rounds = 0
+    while best.error_count and rounds < recipe.max_rounds:
+        rounds += 1
+        reply = await improve(tools.ask, requirement.messages, current.reply, current.findings)
+        current = await _examine(reply, requirement, tools.engine)
+        if current.error_count <= best.error_count:
+            best = current
+    return best, rounds
+
+
+async def _first_reply(requirement: Requirement, mode: Mode, tools: Tools) -> str:
+    messages = requirement.messages
+    if mode == "simple":
+        return await configure(tools.ask, messages)
+    patterns = await _similar(messages, tools.knowledge)
+    if mode == "rag":
+        return await configure(tools.ask, messages, patterns=patterns)
+    brief = await analyse(tools.ask, messages)
+    drawn = await outline(tools.ask, brief, patterns)
+    return await configure(tools.ask, messages, patterns=patterns, brief=brief, outline=drawn)
+
+
+async def _similar(messages: tuple[str, ...], knowledge: Knowledge | None) -> tuple[Pattern, ...]:
+    if knowledge is None:
+        return ()
+    matches = await asyncio.to_thread(knowledge.search, "\n".join(messages), PATTERNS_SHOWN)
+    return tuple(match.pattern for match in matches)
+
+
+async def _examine(reply: str, requirement: Requirement, engine: Engine | None) -> Draft:
+    """Compile, check, repair and run in a thread: the loop stays free for the answers of other items."""
+    return await asyncio.to_thread(examine, reply, name=requirement.id, engine=engine)
+
+
+def examine(reply: str, *, name: str, engine: Engine | None) -> Draft:
+    """What is in a reply, and whether it runs; a workflow with error findings is not run."""
+    workflow = Workflow.from_reply(reply, name=name)
+    runnable = engine is not None and not workflow.errors
+    return Draft(reply=reply, workflow=workflow, engine=engine.run(workflow.document) if runnable else NOT_RUN)
+
+
+def _write(workflow: Workflow, path: Path | None) -> dict[str, str]:
+    """Write what there is; a reply without a workflow gives no file."""
+    if path is None or not workflow.document:
+        return {}
+    return {"artefact": str(path), "artefact_sha256": write_whole(path, workflow.yaml)}
+
+
+def _item(requirement: Requirement, order: Order, started_at: datetime, draft: Draft) -> Item:
+    workflow = draft.workflow
+    return Item(
+        **_identity(requirement, order, started_at),
+        verdict=verdict(draft.findings, draft.engine),
+        engine=draft.engine.status,
+        findings=draft.findings,
+        repairs=workflow.repairs,
+        judgement=judge(workflow.document, requirement) if workflow.document else Judgement(),
+    )
+
+
+def _failed(requirement: Requirement, order: Order, started_at: datetime, error: Exception) -> Item:
+    return Item(
+        **_identity(requirement, order, started_at),
+        verdict="failed",
+        engine="not run",
+        error_type=type(error).__name__,
+        error_message=str(error),
+    )
+
+
+def _identity(requirement: Requirement, order: Order, started_at: datetime) -> dict[str, Any]:
+    return {
+        "run_id": order.run_id,
+        "item_id": requirement.id,
+        "key": order.key,
+        "model": order.recipe.model,
+        "mode": order.recipe.mode,
+        "started_at": started_at,
+        "ended_at": datetime.now(UTC),
+        "tags": requirement.tags,
+    }
+
+
+def root_cause(error: Exception) -> Exception:
+    """What a caller can act on: the openai SDK wraps whatever its transport raises into a connection error."""
+    account = account_error(error)
+    if account is not None:
+        return account
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DslkitError):
+            return cause
+        cause = cause.__cause__
+    return error

@@ -1,0 +1,55 @@
+"""What a piece of work consists of, without anything that is slow to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from dslkit.records import Mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dslkit.agents import Ask
+    from dslkit.dify.engine import Engine
+    from dslkit.knowledge import Knowledge
+    from dslkit.records import Priority
+
+MAX_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How workflows are to be made: by which model, in which mode, with how many rounds of bettering at most."""
+
+    model: str
+    mode: Mode = "simple"
+    max_rounds: int = MAX_ROUNDS
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("model must be named")
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {self.mode!r}")
+        if self.max_rounds < 0:
+            raise ValueError(f"max_rounds must be 0 or more, not {self.max_rounds}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One piece of work: for which run it is recorded, how it is made, and where its file goes (None: no file)."""
+
+    run_id: str
+    key: str
+    recipe: Recipe
+    path: Path | None = None
+    priority: Priority = "batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What all items of a batch share; ``engine`` is None where workflows are not run, ``knowledge`` without search."""
+
+    ask: Ask
+    engine: Engine | None = None
+    knowledge: Knowledge | None = None
