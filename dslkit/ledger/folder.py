@@ -1,0 +1,179 @@
+"""Where the ledger's files lie, and how they are made durable.
+
+home/ledger.duckdb          views only, for other tools; may be thrown away
+home/ledger/manifest.json   which parts count and which segments they hold; a copy beside it
+home/ledger/journal/        segments: ``.new`` (being made), ``.open`` (locked by its writer), ``.jsonl`` (sealed)
+home/ledger/parts/          immutable Parquet files
+home/ledger/archive/        segments that parts hold, gzipped: enough to make all parts again
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dslkit.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NEW, OPEN, SEALED = ".new", ".open", ".jsonl"
+_WINDOWS = "The ledger needs Linux or macOS (on Windows: WSL): it rests on flock and on renaming open files."
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The paths of one ledger."""
+
+    home: Path
+
+    @property
+    def root(self) -> Path:
+        """Everything but the views."""
+        return self.home / "ledger"
+
+    @property
+    def journal(self) -> Path:
+        """Segments not archived yet."""
+        return self.root / "journal"
+
+    @property
+    def parts(self) -> Path:
+        """Parquet files."""
+        return self.root / "parts"
+
+    @property
+    def archive(self) -> Path:
+        """Gzipped segments."""
+        return self.root / "archive"
+
+    @property
+    def manifest(self) -> Path:
+        """The present state."""
+        return self.root / "manifest.json"
+
+    @property
+    def manifest_copy(self) -> Path:
+        """The same, written first."""
+        return self.root / "manifest.copy.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever compacts, rebuilds or prunes."""
+        return self.root / "upkeep.lock"
+
+    @property
+    def views(self) -> Path:
+        """For other tools; holds no row."""
+        return self.home / "ledger.duckdb"
+
+    def create(self) -> None:
+        """Make the folders; raise LedgerError where that, or locking, cannot work."""
+        if sys.platform == "win32":
+            raise LedgerError(_WINDOWS)
+        try:
+            for folder in (self.journal, self.parts, self.archive):
+                folder.mkdir(parents=True, exist_ok=True)
+            _prove_locks(self.root / "locks.probe")
+        except OSError as error:
+            raise LedgerError(
+                f"The ledger in {self.root} cannot be written ({error.strerror}). "
+                "Name a writable folder on a local disk with DSLKIT_HOME."
+            ) from error
+
+    def segments(self) -> dict[str, Path]:
+        """Segments that hold records, by id: open and sealed ones.  Empty when there is no ledger."""
+        try:
+            names = os.listdir(self.journal)  # noqa: PTH208 - ten thousand names need no Path objects
+        except FileNotFoundError:
+            return {}
+        return {name: self.journal / (name + suffix) for name, suffix in sorted(_split(names))}
+
+
+def _split(names: list[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        stem, dot, suffix = name.partition(".")
+        if dot + suffix in (OPEN, SEALED):
+            yield stem, dot + suffix
+
+
+def lock_now(descriptor: int) -> bool:
+    """Take the exclusive lock of an open file if it is free.  It is held until the last copy of it is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the file's lock, i.e. lives.  When that cannot be told: yes, nobody is declared dead."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _prove_locks(path: Path) -> None:
+    """Some network filesystems grant every lock: there, two compactors would corrupt each other without a sign."""
+    path = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    first = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    second = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        works = lock_now(first) and not lock_now(second)
+    except OSError:
+        works = False
+    finally:
+        os.close(second)
+        os.close(first)
+        path.unlink(missing_ok=True)
+    if not works:
+        raise LedgerError(
+            f"File locks do not work in {path.parent} (a network filesystem?). "
+            "Name a folder on a local disk with DSLKIT_HOME."
+        )
+
+
+def sync_data(descriptor: int) -> None:
+    """Return when the file's bytes are on the disk itself (macOS: past the drive's cache, too)."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new and renamed names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place whole or not at all, durably."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            sync_data(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)

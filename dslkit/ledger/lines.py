@@ -1,0 +1,201 @@
+"""Records as lines of a journal: JSON objects whose keys are the column names of the views.
+
+``k`` says what a line is: ``head`` of a segment, ``start`` and ``end`` of an attempt, ``run``, ``item``, ``mark``.
+The end of an attempt repeats its start, so that it stands alone; the start is there for attempts that never ended.
+DuckDB reads these lines with typed columns and passes over what does not fit, so nothing that does not fit may be
+written: numbers are kept in range, text is valid Unicode.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dslkit.ledger.redact import redact, short_message
+
+if TYPE_CHECKING:
+    from dslkit.ledger.journal import Carried
+    from dslkit.records import CallEnd, CallStart, Item, Price, Run
+
+SCHEMA_VERSION = 1
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BIGGEST = 2**63 - 1
+_DEAREST = 10**9  # DECIMAL(18, 9)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def line(kind: str, body: str) -> bytes:
+    """One line of a journal.  Lone surrogates, which no reader takes, become question marks."""
+    return f'{{"k":"{kind}",{body}}}\n'.encode(errors="replace")
+
+
+def body(values: Mapping[str, Any]) -> str:
+    """The inside of a JSON object, without what is None."""
+    known = {name: value for name, value in values.items() if value is not None}
+    try:
+        return _encode(known)[1:-1]
+    except (TypeError, ValueError):
+        return _encode(_plain(known))[1:-1]
+
+
+def _plain(value: object) -> Any:
+    """Anything as JSON: what JSON cannot say becomes text, or None for a number that is none."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
+
+
+def call_key(call_id: str) -> str:
+    """The call id as a UUID; any other text is mapped to one, always the same."""
+    return call_id if _UUID.fullmatch(call_id) else str(uuid.uuid5(uuid.NAMESPACE_OID, call_id))
+
+
+def head(segment: str, carried: Carried, *, host: str, pid: int, at: datetime) -> bytes:
+    """The first line of a segment; ``carried`` names the open calls that moved here from the segment before."""
+    values = {"segment": segment, "schema": SCHEMA_VERSION, "host": host, "pid": pid, "recorded_at": instant(at)}
+    return line("head", body({**values, "carried": [list(key) for key in carried.keys]}))
+
+
+def start_body(start: CallStart, *, host: str, pid: int) -> str:
+    """Everything known before an attempt's bytes leave."""
+    attribution = start.attribution
+    return body(
+        {
+            "call_id": call_key(start.call_id),
+            "attempt": start.attempt,
+            "run_id": attribution.run_id,
+            "item_id": attribution.item_id,
+            "stage": attribution.stage,
+            "tags": _tags(attribution.tags),
+            "provider_name": start.provider_name,
+            "operation_name": start.operation_name,
+            "request_model": start.request_model,
+            "estimated_input_tokens": _count(start.estimated_input_tokens),
+            "estimated_output_tokens": _count(start.estimated_output_tokens),
+            "request_bytes": _count(start.request_bytes),
+            "stream": start.stream,
+            "throttle_wait_s": _seconds(start.throttle_wait_s),
+            "started_at": instant(start.started_at),
+            "service_tier": start.service_tier,
+            "host": host,
+            "pid": pid,
+        }
+    )
+
+
+def end_body(end: CallEnd, price: Price) -> str:
+    """What became of an attempt, and what it was booked at."""
+    return body(
+        {
+            "outcome": end.outcome,
+            "ended_at": instant(end.ended_at),
+            "latency_s": _seconds(end.latency_s),
+            "time_to_first_chunk_s": _seconds(end.time_to_first_chunk_s),
+            "http_status": _count(end.http_status),
+            "response_model": end.response_model,
+            "response_id": end.response_id,
+            "finish_reason": end.finish_reason,
+            "error_type": end.error_type,
+            "error_message": short_message(end.error_message),
+            "server_request_id": end.server_request_id,
+            "cache_hit": end.cache_hit or None,
+            **_usage(end),
+            **_price(price),
+        }
+    )
+
+
+def orphan_body(end: CallEnd, *, host: str, pid: int) -> str:
+    """The start of an attempt that was never reserved here, as far as its end tells."""
+    return body({"call_id": call_key(end.call_id), "attempt": end.attempt, "host": host, "pid": pid})
+
+
+def run_line(run: Run, *, host: str, pid: int, at: datetime) -> bytes:
+    """A run as it is now; the latest line of a run counts."""
+    values = asdict(run)
+    values["error_message"] = short_message(run.error_message)
+    values["parameters"] = _free_json(run.parameters)
+    values["cells"] = _free_json(run.cells)
+    return line("run", body({**_record(values), "host": host, "pid": pid, "recorded_at": instant(at)}))
+
+
+def item_line(item: Item, *, at: datetime) -> bytes:
+    """An item of a batch; the latest line of an item in a run counts."""
+    values = asdict(item)
+    values |= values.pop("judgement")
+    values["error_message"] = short_message(item.error_message)
+    return line("item", body({**_record(values), "recorded_at": instant(at)}))
+
+
+def mark_line(name: str, *, at: datetime) -> bytes:
+    """A point in time to count from."""
+    return line("mark", body({"name": name, "recorded_at": instant(at)}))
+
+
+def _record(values: dict[str, Any]) -> dict[str, Any]:
+    values["tags"] = _tags(values["tags"])
+    return {name: instant(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _free_json(value: object) -> str | None:
+    """Parameters and cells have no fixed columns: JSON in a text.  A key passed by mistake is not kept."""
+    return redact(_encode(_plain(value))) if value else None
+
+
+def _usage(end: CallEnd) -> dict[str, Any]:
+    usage = end.usage
+    if usage is None:
+        return {}
+    return {
+        "input_tokens": _count(usage.input_tokens),
+        "output_tokens": _count(usage.output_tokens),
+        "cache_read_input_tokens": _count(usage.cache_read_input_tokens),
+        "cache_creation_input_tokens": _count(usage.cache_creation_input_tokens),
+        "reasoning_output_tokens": _count(usage.reasoning_output_tokens),
+        "usage_source": usage.source,
+    }
+
+
+def _price(price: Price) -> dict[str, Any]:
+    cost = price.cost_usd
+    fits = cost is not None and cost.is_finite() and abs(cost) < _DEAREST
+    return {
+        "cost_usd": f"{cost:f}" if fits else None,  # as text: JSON numbers would pass through binary floats
+        "price_source": price.source,
+        "price_version": price.version,
+    }
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str] | None:
+    return {str(name): str(value) for name, value in tags.items()} if tags else None
+
+
+def _count(value: object) -> int | None:
+    """A count as the ledger can hold it; what a server sends for one may be anything."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and abs(value) <= _BIGGEST else None
+
+
+def _seconds(value: float | None) -> float | None:
+    return round(value, 6) if value is not None and math.isfinite(value) else None
+
+
+def instant(value: datetime) -> str:
+    """An instant in UTC; one without a zone is taken to be UTC already."""
+    return (value if value.tzinfo is UTC else _in_utc(value)).isoformat()
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

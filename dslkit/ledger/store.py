@@ -1,0 +1,100 @@
+"""The reading side of a ledger, and the face of the room."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from dslkit.errors import LedgerError
+from dslkit.ledger import queries
+from dslkit.ledger.folder import Folder
+from dslkit.ledger.manifest import read_manifest
+from dslkit.ledger.snapshot import ATTEMPTS, open_snapshot
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dslkit.ledger.recorder import LedgerRecorder
+
+
+class Ledger:
+    """What was called, what it cost, how long it took.  Cheap to open; reading takes no lock and writes nothing.
+
+    Args:
+        home: the folder of DSLKIT_HOME; it need not exist, then the ledger is empty.
+        prices: a TOML file of price overrides, for recording and repricing.
+    """
+
+    def __init__(self, home: Path | str, *, prices: Path | None = None) -> None:
+        self.home = Path(home)
+        self._prices = prices
+        self._folder = Folder(self.home.resolve())
+        self._root: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
+
+    def recorder(self) -> LedgerRecorder:
+        """The recorder of this process for this home, shared by all who ask; LedgerError when it cannot write."""
+        from dslkit.ledger.recorder import shared  # noqa: PLC0415 - prices take 0.25 s to load, reading needs none
+
+        return shared(self._folder.home, self._prices)
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """The rows of a query over ``calls``, ``runs`` and ``items``, as they are now, held in memory.
+
+        Raises:
+            duckdb.Error: the query is wrong.
+            LedgerError: the ledger cannot be read truthfully.
+        """
+        for _ in range(ATTEMPTS):
+            generation = read_manifest(self._folder).generation
+            try:
+                return self._relation(query).materialize()
+            except duckdb.IOException as error:
+                if read_manifest(self._folder).generation == generation:
+                    raise  # a file of the caller's own
+                gone = error  # a part was replaced and its grace period ended since the views were made
+        raise LedgerError(f"The ledger in {self._folder.root} changes too quickly to be read: {gone}.") from gone
+
+    def calls(self) -> duckdb.DuckDBPyRelation:
+        """One row an attempt, as of now; evaluated when used."""
+        return self._relation("FROM calls")
+
+    def runs(self) -> duckdb.DuckDBPyRelation:
+        """One row a run, as of now; evaluated when used.  A run whose process died is ``interrupted``."""
+        return self._relation("FROM runs")
+
+    def items(self) -> duckdb.DuckDBPyRelation:
+        """One row an item of a run, as of now; evaluated when used."""
+        return self._relation("FROM items")
+
+    def usage(
+        self, since: datetime | None = None, run: str | None = None, by: str | None = None
+    ) -> queries.UsageTotals:
+        """Totals of tokens and money (see queries.usage)."""
+        return queries.usage(self.snapshot(), since=since, run=run, by=by)
+
+    def reset_usage(self) -> None:
+        """Count from now on.  No row is lost: ``usage(since=…)`` reaches back as far as ever."""
+        recorder = self.recorder()
+        recorder.mark(queries.RESET)
+        recorder.flush()
+
+    def snapshot(self) -> duckdb.DuckDBPyConnection:
+        """A cursor with the views of this moment, for several queries over one and the same state."""
+        return open_snapshot(self._connection(), self._folder)
+
+    def _relation(self, query: str) -> duckdb.DuckDBPyRelation:
+        relation = self.snapshot().sql(query)
+        if relation is None:
+            raise LedgerError("A ledger is read with SELECT; it is written by recording only.")
+        return relation
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            if self._root is None:
+                self._root = duckdb.connect(":memory:")
+                self._root.execute("SET GLOBAL TimeZone = 'UTC'")
+            return self._root
