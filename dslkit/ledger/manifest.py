@@ -101,7 +101,7 @@ def _read(path: Path) -> Manifest | None:
         return None
     if values["schema"] > SCHEMA_VERSION:
         raise LedgerError(
-            f"This ledger has schema version {values['schema']}; this dslkit knows up to {SCHEMA_VERSION}. Update dslkit."
+            f"This ledger has schema version {values['schema']}; this dslkit knows up to {SCHEMA_VERSION}: update it."
         )
     return _from_json(values)
 

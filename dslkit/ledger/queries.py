@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import duckdb
 
 RESET = "reset"
@@ -82,7 +84,7 @@ class UsageTotals(UsageRow):
     groups: dict[str, UsageRow]
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: the totals, ``tracking_since`` (ISO 8601), ``models``, and ``by_<grouping>`` when asked for."""
+        """Ready for JSON: totals, ``tracking_since`` (ISO 8601), ``models``, and ``by_<grouping>`` when asked for."""
         shown: dict[str, Any] = UsageRow.as_dict(self)
         shown["tracking_since"] = self.tracking_since.isoformat() if self.tracking_since else None
         shown["models"] = {name: row.as_dict() for name, row in self.models.items()}
@@ -125,10 +127,15 @@ def usage(
     models = _grouped(cursor, "model", where, values)
     groups = _grouped(cursor, by, where, values) if by is not None else {}
     first = start or _one(cursor, f"SELECT min(started_at) FROM calls WHERE {where}", values)
-    total = {
-        one.name: sum((getattr(row, one.name) for row in models.values()), one.default) for one in fields(UsageRow)
-    }
-    return UsageTotals(**total, tracking_since=first, models=models, by=by, groups=groups)
+    return UsageTotals(**_added(models.values()), tracking_since=first, models=models, by=by, groups=groups)
+
+
+def _added(rows: Iterable[UsageRow]) -> dict[str, Any]:
+    total: dict[str, Any] = {one.name: one.default for one in fields(UsageRow)}
+    for row in rows:
+        for name in total:
+            total[name] += getattr(row, name)
+    return total
 
 
 def _condition(start: datetime | None, run: str | None) -> tuple[str, list[Any]]:
