@@ -12,8 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from dslkit.dify.engine_install import (
     EngineInstallation,
@@ -26,6 +25,9 @@ from dslkit.dify.engine_install import (
 from dslkit.dify.engine_process import EngineGoneError, EngineProcess, EngineStartError, EngineTimeoutError
 from dslkit.dify.nodes import FAIL_HANDLE, handles_of, node_kind, outputs_of
 from dslkit.records import EngineRun, Finding
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["Engine", "EngineInstallation", "install", "status"]
 
@@ -75,8 +77,8 @@ class Engine:
     def run(self, document: Mapping[str, Any] | str, *, timeout_s: float = TIMEOUT_S) -> EngineRun:
         """Dry-run a workflow, given as a document or as its YAML; whatever it holds, the answer is an EngineRun.
 
-        ``ran`` only when every branch was run to its end and reached an end or answer node; ``not run`` when there is no
-        graph to run or no engine to run it, with a finding that says so.
+        ``ran`` only when every branch was run to its end and reached an end or answer node; ``not run`` when there
+        is no graph to run or no engine to run it, with a finding that says so.
         """
         started = time.monotonic()
         with self._slots:

@@ -8,15 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock
 
 from dslkit.dify.engine_pythons import HOW_TO_GET_ONE, fits, fitting_python
 from dslkit.errors import DslkitError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 NAME: Final = "dslkit-engine"
 REQUIREMENTS: Final = Path(__file__).with_name("engine_requirements.txt")
@@ -97,7 +99,7 @@ def graphon_of(python: Path) -> str:
     """The version of graphon an interpreter has; UsageError when it does not start or has none."""
     ask = f"import importlib.metadata as m; print(m.version({_PACKAGE!r}))"
     try:
-        answer = subprocess.run(  # noqa: S603 -- the interpreter the user named
+        answer = subprocess.run(  # noqa: S603 -- an interpreter that was named or found, with our own arguments
             [str(python), "-I", "-c", ask], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.SubprocessError) as error:
@@ -179,7 +181,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
     # A Python of another version must not be led to this one's packages.
     clean = {key: value for key, value in environment.items() if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"}
     try:
-        done = subprocess.run(  # noqa: S603 -- uv, venv and pip with our own arguments
+        done = subprocess.run(  # noqa: S603 -- an interpreter that was named or found, with our own arguments
             command,
             capture_output=True,
             text=True,

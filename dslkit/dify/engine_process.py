@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -9,9 +10,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 START_TIMEOUT_S: Final = 60.0
 _ENTRY: Final = Path(__file__).parent / "engine_worker" / "__main__.py"
@@ -36,7 +39,7 @@ class EngineTimeoutError(EngineGoneError):
 
 
 class EngineProcess:
-    """A started worker.  Not thread-safe: one caller at a time.  ``version`` is graphon's; ``jobs`` counts what it did."""
+    """A started worker, for one caller at a time.  ``version`` is graphon's; ``jobs`` counts what it did."""
 
     def __init__(self, python: Path, start_timeout_s: float = START_TIMEOUT_S) -> None:
         """Start and wait until it is ready; EngineStartError when it will never be."""
@@ -143,7 +146,5 @@ class EngineProcess:
 
 
 def _close_quietly(stream: Any) -> None:
-    try:
+    with contextlib.suppress(OSError):  # a pipe whose other end is gone cannot flush
         stream.close()
-    except OSError:  # a pipe whose other end is gone cannot flush
-        pass

@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 VERSIONS: Final = ((3, 13), (3, 12))
 PROBE_TIMEOUT_S: Final = 20.0
@@ -49,7 +51,7 @@ def fitting_python(environment: Mapping[str, str]) -> Path | None:
 
 
 def fits(python: Path) -> bool:
-    """Whether this interpreter starts and is a 64-bit CPython 3.12 or 3.13 with its lock (wheels exist for no other)."""
+    """Whether this interpreter starts and is a 64-bit CPython 3.12 or 3.13 with its lock: no other has wheels."""
     if python == Path(sys.executable) and sys.version_info[:2] not in VERSIONS:
         return False
     try:

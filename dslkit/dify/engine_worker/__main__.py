@@ -1,4 +1,4 @@
-"""Entry point: loads this folder as a package of its own, whatever the interpreter's path, and serves standard input."""
+"""Entry point: loads this folder as a package of its own, whatever the path, and serves standard input."""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ _NAME = "engine_worker"
 
 
 def _load() -> None:
-    """Put the package in ``sys.modules`` without adding a folder to the path, where its neighbours could hide others."""
+    """Make the package importable without adding a folder to the path, where its neighbours could hide others."""
     folder = Path(__file__).resolve().parent
     spec = importlib.util.spec_from_file_location(
         _NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]

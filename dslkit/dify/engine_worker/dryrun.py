@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from .factory import DryRunContext, DryRunFactory, NodeDataError
 from .pilot import Pilot
-from .prepare import prepare, root_ids
+from .prepare import prepare, root_ids, with_kind
 from .samples import sample_start_value
 from .stubs import StubFileRuntime
 from .variables import system_values, typed_variables
@@ -51,6 +51,7 @@ class RunLog:
     error: str | None = None
 
     def take(self, event: object) -> None:
+        """Note what an event says."""
         match event:
             case NodeRunStartedEvent():
                 self.started.append(event.node_id)
@@ -89,13 +90,13 @@ class _DryRun:
     """One workflow: what its runs share."""
 
     def __init__(self, job: Mapping[str, Any], announce: Callable[[str], None]) -> None:
-        document = job["document"]
+        document, self.notes = with_kind(job["document"])
         self.mode = _app_mode(document)
         workflow = document.get("workflow")
         self.workflow: Mapping[str, Any] = workflow if isinstance(workflow, Mapping) else {}
         self.config = _graph_config(document)
         self.nodes: list[dict[str, Any]] = self.config["nodes"]
-        self.notes = prepare(self.nodes, self.config["edges"])
+        self.notes += prepare(self.nodes, self.config["edges"])
         self.end = time.monotonic() + float(job["seconds"])
         self.announce = announce
         self.context = DryRunContext(self._pilot(job), job.get("outputs") or {}, announce)
@@ -132,7 +133,7 @@ class _DryRun:
             before = self.context.pilot.unvisited()
             yield self._run_once(root)
             after = self.context.pilot.unvisited()
-            if after == 0 or after == before or time.monotonic() > self.end:
+            if after in (0, before) or time.monotonic() > self.end:
                 return
 
     def _run_once(self, root: str) -> RunLog:
@@ -190,8 +191,8 @@ def _app_mode(document: Mapping[str, Any]) -> str:
 
 def _graph_config(document: Mapping[str, Any]) -> dict[str, Any]:
     """The graph as the engine's own importer takes it; DslError where that refuses."""
-    kind = importer._resolve_kind(document, source_kind=None)  # noqa: SLF001 -- ``inspect`` wants YAML; version is pinned
-    config = importer._build_plan(document, kind=kind).document.graph_config  # noqa: SLF001 -- as above
+    kind = importer._resolve_kind(document, source_kind=None)  # noqa: SLF001 -- ``inspect`` wants YAML; the version is pinned
+    config = importer._build_plan(document, kind=kind).document.graph_config  # noqa: SLF001 -- ``inspect`` wants YAML; the version is pinned
     if config is None:
         raise DslError("the document holds no graph to run", code="graph.missing")
     return dict(config)
@@ -200,7 +201,7 @@ def _graph_config(document: Mapping[str, Any]) -> dict[str, Any]:
 def _node_of(path: str | None, job: Mapping[str, Any]) -> str | None:
     """``/workflow/graph/nodes/3/data`` -> the id of the fourth node."""
     parts = (path or "").split("/")
-    if len(parts) < 5 or parts[3] != "nodes" or not parts[4].isdigit():  # noqa: PLR2004 -- ['', 'workflow', 'graph', 'nodes', index]
+    if len(parts) < 5 or parts[3] != "nodes" or not parts[4].isdigit():  # noqa: PLR2004 -- '', 'workflow', 'graph', 'nodes', index
         return None
     node = job["document"]["workflow"]["graph"]["nodes"][int(parts[4])]
     return str(node["id"]) if isinstance(node, Mapping) and node.get("id") else None

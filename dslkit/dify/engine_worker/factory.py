@@ -1,12 +1,13 @@
 """Builds the nodes of a dry run: graphon's own wherever they can run by themselves, with stubs at their edges."""
 
 # mypy: ignore-missing-imports, allow-subclassing-any
+
+# ruff: noqa: D102 -- graphon's NodeFactory says what each method is for
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graphon.dsl.entities import DslCodeSettings
 from graphon.dsl.node_factory import _code_limits  # private, but the version is pinned
@@ -14,15 +15,13 @@ from graphon.entities.base_node_data import BaseNodeData
 from graphon.enums import NodeExecutionType, WorkflowNodeExecutionStatus
 from graphon.node_events.base import NodeRunResult
 from graphon.nodes.answer.answer_node import AnswerNode
-from graphon.nodes.base.node import Node
 from graphon.nodes.code.code_node import CodeNode
 from graphon.nodes.end.end_node import EndNode
 from graphon.nodes.http_request.config import build_http_request_config
-from graphon.nodes.http_request.node import HttpRequestNode, HttpRequestNodeDependencies
+from graphon.nodes.http_request.node import HttpRequestNodeDependencies
 from graphon.nodes.if_else.if_else_node import IfElseNode
 from graphon.nodes.iteration.iteration_node import IterationNode
 from graphon.nodes.iteration.iteration_start_node import IterationStartNode
-from graphon.nodes.list_operator.node import ListOperatorNode
 from graphon.nodes.llm import LLMNode
 from graphon.nodes.loop.loop_end_node import LoopEndNode
 from graphon.nodes.loop.loop_node import LoopNode
@@ -35,20 +34,28 @@ from graphon.nodes.tool.tool_node import ToolNode
 from graphon.nodes.variable_aggregator.variable_aggregator_node import VariableAggregatorNode
 from graphon.nodes.variable_assigner.v1.node import VariableAssignerNode as AssignerV1
 from graphon.nodes.variable_assigner.v2.node import VariableAssignerNode as AssignerV2
-from graphon.runtime.init_params import InitParams
-from graphon.runtime.runtime_state import RuntimeState
 from pydantic import ValidationError
 
 from . import stubs
-from .pilot import Pilot
 from .rendering import BoundedRenderer
 from .samples import sample_value
-from .standins import DocumentExtractor, LenientList, Retrieval, StandIn
+from .standins import DocumentExtractor, HttpRequest, LenientList, Retrieval, StandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from graphon.nodes.base.node import Node
+    from graphon.runtime.init_params import InitParams
+    from graphon.runtime.runtime_state import RuntimeState
+
+    from .pilot import Pilot
 
 FAIL_HANDLE: Final = "fail-branch"
 _CODE_LIMITS: Final = _code_limits(DslCodeSettings())
 
-_PLAIN: Final[Mapping[str, type[Node]]] = {
+_ROOTS: Final = frozenset({"trigger-webhook", "trigger-schedule", "trigger-plugin", "datasource"})
+_UNMODELLED: Final = (*sorted(_ROOTS), "agent", "human-input", "knowledge-index")
+_CLASSES: Final[Mapping[str, type[Node]]] = {
     "start": StartNode,
     "end": EndNode,
     "answer": AnswerNode,
@@ -59,22 +66,21 @@ _PLAIN: Final[Mapping[str, type[Node]]] = {
     "loop-start": LoopStartNode,
     "loop-end": LoopEndNode,
     "variable-aggregator": VariableAggregatorNode,
-    "variable-assigner": VariableAggregatorNode,
+    "variable-assigner": VariableAggregatorNode,  # its name in older versions
     "list-operator": LenientList,
     "document-extractor": DocumentExtractor,
-}
-_STUBBED: Final[Mapping[str, type[Node]]] = {
     "llm": LLMNode,
     "question-classifier": QuestionClassifierNode,
     "parameter-extractor": ParameterExtractorNode,
     "tool": ToolNode,
-    "http-request": HttpRequestNode,
+    "http-request": HttpRequest,
     "code": CodeNode,
     "template-transform": TemplateTransformNode,
     "knowledge-retrieval": Retrieval,
+    "assigner of version 1": AssignerV1,
+    "assigner of version 2": AssignerV2,
+    **dict.fromkeys(_UNMODELLED, StandIn),
 }
-_ROOTS: Final = frozenset({"trigger-webhook", "trigger-schedule", "trigger-plugin", "datasource"})
-_UNMODELLED: Final = _ROOTS | {"agent", "human-input", "knowledge-index"}
 
 
 class NodeDataError(ValueError):
@@ -144,66 +150,72 @@ class DryRunFactory:
 
     def _edges_of(self, node: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """The stubs that stand at the edges of a node, as its constructor wants them."""
-        model = data.get("model") if isinstance(data.get("model"), Mapping) else {}
-        match data["type"]:
-            case "llm":
-                return {
-                    "model_instance": stubs.StubModel(model),
-                    "llm_file_saver": stubs.StubFileSaver(),
-                    "prompt_message_serializer": stubs.StubSerializer(),
-                    "jinja2_template_renderer": self._renderer(node),
-                    "default_query_selector": ("sys", "query"),
-                }
-            case "question-classifier":
-                return {"dependencies": self._classifier(node, data, model)}
-            case "parameter-extractor":
-                return {
-                    "model_instance": stubs.StubModel(model, lambda: _parameters(data)),
-                    "prompt_message_serializer": stubs.StubSerializer(),
-                }
-            case "tool":
-                runtime = stubs.StubToolRuntime(self.context.outputs.get(node, {}))
-                return {"tool_file_manager": stubs.StubToolFiles(), "runtime": runtime}
-            case "http-request":
-                return {"http_request_config": build_http_request_config(), "dependencies": _http_stubs()}
-            case "code":
-                outputs = CodeNode.validate_node_data(data).outputs
-                return {"code_executor": stubs.StubCodeExecutor(outputs), "code_limits": _CODE_LIMITS}
-            case "template-transform":
-                return {"jinja2_template_renderer": self._renderer(node)}
-            case kind if kind in _UNMODELLED or kind == "knowledge-retrieval":
-                return {"gives": self.context.outputs.get(node, {})}
-            case _:
-                return {}
+        make = _EDGES.get(data["type"])
+        return make(self, node, data) if make else {}
 
     def _renderer(self, node: str) -> BoundedRenderer:
         return BoundedRenderer(lambda: self.context.announce(node))
 
-    def _classifier(
-        self, node: str, data: Mapping[str, Any], model: Mapping[str, Any]
-    ) -> QuestionClassifierNodeDependencies:
-        handles = self.context.handles.get(node, ())
+    def llm(self, node: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "model_instance": stubs.StubModel(data),
+            "llm_file_saver": stubs.StubFileSaver(),
+            "prompt_message_serializer": stubs.StubSerializer(),
+            "jinja2_template_renderer": self._renderer(node),
+            "default_query_selector": ("sys", "query"),
+        }
+
+    def classifier(self, node: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        own = [handle for handle in self.context.handles.get(node, ()) if handle != FAIL_HANDLE]
 
         def answer() -> str:
-            chosen = self.context.pilot.choose(node, [handle for handle in handles if handle != FAIL_HANDLE])
+            chosen = self.context.pilot.choose(node, own)
             return json.dumps({"category_id": chosen, "category_name": chosen})
 
-        return QuestionClassifierNodeDependencies(
-            model_instance=stubs.StubModel(model, answer),
+        dependencies = QuestionClassifierNodeDependencies(
+            model_instance=stubs.StubModel(data, answer),
             template_renderer=self._renderer(node),
             llm_file_saver=stubs.StubFileSaver(),
             prompt_message_serializer=stubs.StubSerializer(),
         )
+        return {"dependencies": dependencies}
+
+    def extractor(self, _node: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        model = stubs.StubModel(data, lambda: _parameters(data))
+        return {"model_instance": model, "prompt_message_serializer": stubs.StubSerializer()}
+
+    def tool(self, node: str, _data: Mapping[str, Any]) -> dict[str, Any]:
+        runtime = stubs.StubToolRuntime(self.context.outputs.get(node, {}))
+        return {"tool_file_manager": stubs.StubToolFiles(), "runtime": runtime}
+
+    def http(self, _node: str, _data: Mapping[str, Any]) -> dict[str, Any]:
+        dependencies = HttpRequestNodeDependencies(
+            tool_file_manager_factory=stubs.StubToolFiles,
+            file_manager=stubs.StubFileManager(),
+            file_reference_factory=stubs.StubToolRuntime({}),
+            http_client=stubs.StubHttpClient(),
+        )
+        return {"http_request_config": build_http_request_config(), "dependencies": dependencies}
+
+    def code(self, _node: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        outputs = CodeNode.validate_node_data(data).outputs
+        return {"code_executor": stubs.StubCodeExecutor(outputs), "code_limits": _CODE_LIMITS}
+
+    def template(self, node: str, _data: Mapping[str, Any]) -> dict[str, Any]:
+        return {"jinja2_template_renderer": self._renderer(node)}
+
+    def stand_in(self, node: str, _data: Mapping[str, Any]) -> dict[str, Any]:
+        return {"gives": self.context.outputs.get(node, {})}
 
     def _steer(self, node: Node, data: Mapping[str, Any]) -> None:
         """Let the pilot say which way a fork goes, after the node's own work has been done and found no fault."""
         handles = self.context.handles.get(node.id, ())
         own = [handle for handle in handles if handle != FAIL_HANDLE]
-        pilot, run = self.context.pilot, node._run  # noqa: SLF001 -- the one place where a node's work begins
+        pilot, run = self.context.pilot, node._run  # noqa: SLF001 -- where a node's work begins; the version is pinned
         if data["type"] in ("if-else", "human-input") and own:
-            node._run = run = lambda run=run: _forked(run(), pilot.choose(node.id, own))  # noqa: SLF001 -- as above
+            node._run = run = lambda run=run: _forked(run(), pilot.choose(node.id, own))  # noqa: SLF001 -- where a node's work begins; the version is pinned
         if FAIL_HANDLE in handles:
-            node._run = lambda: _injected() if pilot.choose(node.id, _success_first(handles)) == FAIL_HANDLE else run()  # noqa: SLF001 -- as above
+            node._run = lambda: _injected() if pilot.choose(node.id, _success_first(handles)) == FAIL_HANDLE else run()  # noqa: SLF001 -- where a node's work begins; the version is pinned
 
 
 def _success_first(handles: tuple[str, ...]) -> list[str]:
@@ -229,22 +241,13 @@ def _payload(data: BaseNodeData | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _node_class(data: Mapping[str, Any]) -> type[Node]:
-    kind = data["type"]
+    kind = str(data["type"])
     if kind == "assigner":
-        return AssignerV2 if "items" in data or str(data.get("version")) == "2" else AssignerV1
-    cls = _PLAIN.get(kind) or _STUBBED.get(kind) or (StandIn if kind in _UNMODELLED else None)
-    if cls is None:
+        second = "items" in data or str(data.get("version")) == "2"
+        kind = "assigner of version 2" if second else "assigner of version 1"
+    if kind not in _CLASSES:
         raise ValueError(f"the engine has no node type {kind!r}")
-    return cls
-
-
-def _http_stubs() -> HttpRequestNodeDependencies:
-    return HttpRequestNodeDependencies(
-        tool_file_manager_factory=stubs.StubToolFiles,
-        file_manager=stubs.StubFileManager(),
-        file_reference_factory=stubs.StubToolRuntime({}),
-        http_client=stubs.StubHttpClient(),
-    )
+    return _CLASSES[kind]
 
 
 def _parameters(data: Mapping[str, Any]) -> str:
@@ -261,3 +264,15 @@ def _explain(error: ValidationError) -> str:
     details = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in details[:5]]
     return "; ".join(lines)
+
+
+_EDGES: Final[Mapping[str, Callable[[DryRunFactory, str, Mapping[str, Any]], dict[str, Any]]]] = {
+    "llm": DryRunFactory.llm,
+    "question-classifier": DryRunFactory.classifier,
+    "parameter-extractor": DryRunFactory.extractor,
+    "tool": DryRunFactory.tool,
+    "http-request": DryRunFactory.http,
+    "code": DryRunFactory.code,
+    "template-transform": DryRunFactory.template,
+    **dict.fromkeys(("knowledge-retrieval", *_UNMODELLED), DryRunFactory.stand_in),
+}

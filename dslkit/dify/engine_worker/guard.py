@@ -1,4 +1,4 @@
-"""What the service may not do, whatever a document holds: no network, no files written, no processes, bounded memory."""
+"""What the service may not do, whatever a document holds: network, processes, writing files, filling the memory."""
 
 from __future__ import annotations
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Pilot:
-    """Remembers over several runs which branches were taken and picks, at each fork, one that leads to something new."""
+    """Remembers which branches the runs took and picks, at each fork, one that leads to something new."""
 
     def __init__(self, edges: Iterable[tuple[str, str, str]], entries: Mapping[str, str]) -> None:
         """Take edges as (source, handle, target) and ``entries``, container to its start node."""

@@ -14,6 +14,13 @@ Node = dict[str, Any]
 Notes = list[tuple[str, str]]
 
 
+def with_kind(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Notes]:
+    """The first versions wrote no ``kind``; importers take such a document for an app, and so does this."""
+    if document.get("kind") or not isinstance(document.get("app"), Mapping):
+        return document, []
+    return {**document, "kind": "app"}, [("", "the document has no kind; taken for an app, as importers do")]
+
+
 def root_ids(nodes: list[Node]) -> list[str]:
     """The nodes a run may begin at: those of a root type that stand in no container."""
     return [node["id"] for node in nodes if node["data"]["type"] in ROOT_TYPES and not owner(node)]

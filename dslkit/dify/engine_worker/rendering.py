@@ -6,13 +6,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from graphon.template_rendering import Jinja2TemplateRenderer, TemplateRenderError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from .unknown import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
 
 MAX_SECONDS: Final = 1.5
 MAX_OUTPUT: Final = 2_000_000
@@ -22,47 +26,6 @@ MAX_EXPONENT: Final = 1_000
 
 class TooMuchError(jinja2.TemplateError):
     """The template asks for more time or memory than a dry run gives."""
-
-
-class Unknown(jinja2.ChainableUndefined):
-    """A field of an invented object: the dry run cannot know it, so it may be used as a text, a number or an object."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "sample"
-
-    def __html__(self) -> str:
-        return "sample"
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __call__(self, *_: object, **__: object) -> Unknown:
-        return self
-
-    def __int__(self) -> int:
-        return 1
-
-    def __float__(self) -> float:
-        return 1.0
-
-    def __index__(self) -> int:
-        return 1
-
-    def __round__(self, digits: int | None = None) -> float:
-        return round(1.0, digits)
-
-    def _number(self, *_: object) -> int:
-        return 1
-
-    def _false(self, _: object) -> bool:
-        return False
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _number
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _number
-    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _number
-    __lt__ = __le__ = __gt__ = __ge__ = _false
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -82,7 +45,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return self._known(super().getitem(obj, argument), obj, argument)
 
     def _known(self, value: Any, obj: Any, name: object) -> Any:
-        missing = isinstance(value, jinja2.StrictUndefined) and value._undefined_exception is jinja2.UndefinedError  # noqa: SLF001 -- a sandbox refusal (SecurityError) must stay one
+        missing = isinstance(value, jinja2.StrictUndefined) and value._undefined_exception is jinja2.UndefinedError  # noqa: SLF001 -- a refusal of the sandbox must stay one
         return Unknown(obj=obj, name=str(name)) if missing and not isinstance(obj, jinja2.StrictUndefined) else value
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -90,7 +53,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             raise TooMuchError(f"the power {operator} is too large for a dry run")
         if operator == "*" and (_repeats(left, right) or _repeats(right, left)):
             raise TooMuchError("the repetition is too long for a dry run")
-        if operator == "%" and isinstance(left, str) and any(len(digits) > 5 for digits in _widths(left)):  # noqa: PLR2004
+        if operator == "%" and isinstance(left, str) and any(len(digits) > 5 for digits in _widths(left)):  # noqa: PLR2004 -- digits
             raise TooMuchError("the field width is too large for a dry run")
         return super().call_binop(context, operator, left, right)
 

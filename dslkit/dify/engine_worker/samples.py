@@ -3,7 +3,8 @@
 # mypy: ignore-missing-imports
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from graphon.file.enums import FileTransferMethod, FileType
@@ -44,40 +45,45 @@ def sample_value(value_type: str) -> Any:
     """One value of an engine type: ``string``, ``array[object]``, …; of ``any`` type a text."""
     if value_type.startswith("array["):
         return [sample_value(value_type[6:-1]) for _ in range(ITEMS)]
-    match value_type:
-        case "number" | "integer":
-            return NUMBER
-        case "float":
-            return float(NUMBER)
-        case "boolean":
-            return True
-        case "object":
-            return {KEY: TEXT}
-        case "file":
-            return sample_file()
-        case _:
-            return TEXT
+    make = _MAKERS.get(value_type)
+    return make() if make else TEXT
+
+
+_MAKERS: Final[Mapping[str, Callable[[], Any]]] = {
+    "number": lambda: NUMBER,
+    "integer": lambda: NUMBER,
+    "float": lambda: float(NUMBER),
+    "boolean": lambda: True,
+    "object": lambda: {KEY: TEXT},
+    "file": sample_file,
+}
 
 
 def sample_start_value(variable: Mapping[str, Any]) -> Any:
     """What a user might enter for a start variable of a workflow."""
+    kinds = _file_kinds(variable)
     match variable.get("type"):
-        case "number":
-            return NUMBER
-        case "checkbox":
-            return True
         case "select":
-            return _first(variable.get("options"), TEXT)
+            options = variable.get("options")
+            return str(options[0]) if isinstance(options, list) and options else TEXT
         case "file":
-            return sample_file(_file_kinds(variable)[0])
+            return sample_file(kinds[0])
         case "file-list":
-            kinds = _file_kinds(variable)
             return [sample_file(kinds[index % len(kinds)]) for index in range(max(ITEMS, len(kinds)))]
         case "json_object":
-            schema = variable.get("json_schema")
-            return sample_of_schema(schema) if isinstance(schema, Mapping) else {KEY: TEXT}
-        case _:
-            return TEXT
+            return _sample_object(variable.get("json_schema"))
+        case kind:
+            return sample_value({"number": "number", "checkbox": "boolean"}.get(str(kind), "string"))
+
+
+def _sample_object(schema: object) -> Any:
+    """An object of a JSON Schema, which the editor keeps as text."""
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except ValueError:  # the engine's own model of the start node will say so
+            schema = None
+    return sample_of_schema(schema) if isinstance(schema, Mapping) and schema else {KEY: TEXT}
 
 
 def _file_kinds(variable: Mapping[str, Any]) -> list[str]:
@@ -85,10 +91,6 @@ def _file_kinds(variable: Mapping[str, Any]) -> list[str]:
     allowed = variable.get("allowed_file_types")
     kinds = [str(kind) for kind in allowed] if isinstance(allowed, list) and allowed else ["document"]
     return sorted(kinds, key=lambda kind: kind != "document")
-
-
-def _first(values: object, default: str) -> str:
-    return str(values[0]) if isinstance(values, Sequence) and not isinstance(values, str) and values else default
 
 
 def sample_of_schema(schema: object, depth: int = 0) -> Any:

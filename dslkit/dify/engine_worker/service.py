@@ -13,10 +13,12 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .guard import close_doors, limit_cpu, limit_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MAX_TEXT = 2_000
 
@@ -28,7 +30,7 @@ def main() -> None:
     limit_memory()
     try:
         handlers = _load()
-    except Exception:  # noqa: BLE001 -- whatever keeps graphon from loading is what the other side must hear
+    except Exception:  # noqa: BLE001 -- whatever it is, the other side must hear of it
         _send(replies, {"hello": None, "error": traceback.format_exc(limit=3)})
         return
     close_doors()
@@ -47,9 +49,9 @@ def _private_stdout() -> TextIO:
 
 def _load() -> Mapping[str, Callable[..., dict[str, Any]]]:
     """Import graphon and run one small workflow, so that everything it loads lazily is there before the doors close."""
-    import yaml
+    import yaml  # noqa: PLC0415 -- here, so that the other side hears when it is missing
 
-    from .dryrun import dry_run
+    from .dryrun import dry_run  # noqa: PLC0415 -- here, so that the other side hears when it is missing
 
     dry_run({"document": _WARM_UP, "seconds": 1}, lambda _: None)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -66,7 +68,7 @@ def _answer(
     limit_cpu(float(job.get("seconds", 1)) * 4 + 10)
     try:
         return {"id": job["id"], "report": handlers[job["do"]](job, announce)}
-    except Exception as error:  # noqa: BLE001 -- one document must not end the service
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the other side must hear of it
         return {"id": job["id"], "error": f"{type(error).__name__}: {error}"[:MAX_TEXT]}
 
 

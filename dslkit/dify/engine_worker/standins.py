@@ -1,6 +1,8 @@
 """Nodes of our own for what graphon cannot run without a Dify behind it."""
 
 # mypy: ignore-missing-imports, allow-subclassing-any
+
+# ruff: noqa: D102 -- graphon's Node says what each method is for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +12,10 @@ from graphon.entities.base_node_data import BaseNodeData
 from graphon.enums import NodeExecutionType, WorkflowNodeExecutionStatus
 from graphon.node_events.base import NodeRunResult
 from graphon.nodes.base.node import Node
+from graphon.nodes.http_request.node import HttpRequestNode
 from graphon.nodes.list_operator.node import ListOperatorNode
 from graphon.variables.segments import ArrayFileSegment, ArrayStringSegment, FileSegment
+from graphon.variables.template_resolution import convert_template
 
 from .samples import TEXT, sample_value
 
@@ -19,10 +23,12 @@ _UNREADABLE = frozenset({"image", "audio", "video"})
 
 
 def succeeded(**outputs: Any) -> NodeRunResult:
+    """A node that did its work."""
     return NodeRunResult(status=WorkflowNodeExecutionStatus.SUCCEEDED, outputs=outputs)
 
 
 def failed(error: str) -> NodeRunResult:
+    """A node that refuses, and why."""
     return NodeRunResult(status=WorkflowNodeExecutionStatus.FAILED, error=error, error_type="DryRun")
 
 
@@ -113,7 +119,7 @@ class DocumentExtractor(Node[DocumentExtractorData]):
 
 
 class LenientList(ListOperatorNode):
-    """The real list operator; where its filter or index leaves nothing of invented data, what follows gets the data whole."""
+    """The real one; where its filter or index leaves nothing of invented data, what follows gets the data whole."""
 
     def _run(self) -> NodeRunResult:
         variable = self.runtime_state.variable_pool.get(self.node_data.variable)
@@ -123,3 +129,17 @@ class LenientList(ListOperatorNode):
             return result
         emptied = result.status == WorkflowNodeExecutionStatus.SUCCEEDED and not result.outputs["result"].value
         return succeeded(**self._build_outputs(variable)) if emptied or beyond else result
+
+
+class HttpRequest(HttpRequestNode):
+    """The real one on a stub client; an address or a key that only a user or a model can know is made up."""
+
+    def _run(self) -> NodeRunResult:
+        data, pool = self.node_data, self.runtime_state.variable_pool
+        address = convert_template(pool, data.url).text
+        if data.url.startswith("{{#") and not address.startswith(("{{#", "http://", "https://")):
+            data.url = f"https://sample.invalid/{data.url}"
+        key = data.authorization.config
+        if key is not None and not key.api_key.strip():
+            key.api_key = "sample-key"
+        return super()._run()

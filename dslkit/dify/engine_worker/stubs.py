@@ -1,12 +1,14 @@
 """What answers in a dry run instead of models, tools, servers and sandboxes.  Nothing here leaves the process."""
 
-# mypy: ignore-missing-imports, allow-subclassing-any
+# mypy: ignore-missing-imports
+
+# ruff: noqa: D102, ARG002 -- graphon's protocols say what each method and argument is for
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graphon.file.models import File
 from graphon.http.response import HttpResponse
@@ -23,6 +25,9 @@ from graphon.nodes.tool_runtime_entities import ToolRuntimeHandle, ToolRuntimeMe
 
 from .samples import KEY, TEXT, sample_file, sample_of_schema, sample_value
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
 ANSWER: Final = "A sample answer."
 _FEATURES: Final = [ModelFeature.VISION, ModelFeature.DOCUMENT, ModelFeature.VIDEO, ModelFeature.AUDIO]
 
@@ -30,7 +35,9 @@ _FEATURES: Final = [ModelFeature.VISION, ModelFeature.DOCUMENT, ModelFeature.VID
 class StubModel:
     """A chat model that sees everything and says what ``answer`` says; follows any JSON Schema it is given."""
 
-    def __init__(self, model: Mapping[str, Any], answer: Callable[[], str] = lambda: ANSWER) -> None:
+    def __init__(self, data: Mapping[str, Any], answer: Callable[[], str] = lambda: ANSWER) -> None:
+        """Take the data of the node whose model it is, and what that model says."""
+        model = data["model"] if isinstance(data.get("model"), Mapping) else {}
         self.provider = str(model.get("provider") or "")
         self.model_name = str(model.get("name") or "")
         self.parameters: Mapping[str, Any] = dict(model.get("completion_params") or {})
@@ -97,13 +104,13 @@ class StubFileRuntime:
 
     multimodal_send_format = "url"
 
-    def resolve_file_url(self, *, file: File, for_external: bool = True) -> str | None:  # noqa: ARG002 -- graphon's signature
-        return file.remote_url
+    def resolve_file_url(self, *, file: File, for_external: bool = True) -> str:
+        return str(file.remote_url)
 
-    def load_file_bytes(self, *, file: File) -> bytes:  # noqa: ARG002 -- graphon's signature
+    def load_file_bytes(self, *, file: File) -> bytes:
         return TEXT.encode()
 
-    def http_get(self, url: str, *, follow_redirects: bool = True) -> HttpResponse:  # noqa: ARG002 -- graphon's signature
+    def http_get(self, url: str, *, follow_redirects: bool = True) -> HttpResponse:
         return HttpResponse(status_code=200, content=TEXT.encode(), fallback_text=TEXT)
 
 

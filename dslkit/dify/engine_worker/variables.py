@@ -45,7 +45,7 @@ def _upload_kinds(features: object) -> list[str]:
 
 
 def typed_variables(namespace: str, variables: object) -> Iterator[tuple[tuple[str, str], Any]]:
-    """(selector, value) of declared environment or conversation variables; secrets, which exports leave empty, are filled."""
+    """(selector, value) of each declared variable; secrets, which exports leave empty, are filled."""
     for variable in variables if isinstance(variables, list) else ():
         if isinstance(variable, Mapping) and isinstance(variable.get("name"), str):
             yield (namespace, variable["name"]), _typed_value(variable)
