@@ -1,0 +1,23 @@
+"""Cost and latency reports: the ledger's figures as one HTML file that needs no network and runs no script.
+
+``write`` makes the file; ``read`` gives a notebook the sections.  Both load their libraries when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dslkit.report.export import export, write
+    from dslkit.report.page import Report, read
+
+__all__ = ["Report", "export", "read", "write"]
+
+_HOMES = {"Report": "page", "export": "export", "read": "page", "write": "export"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

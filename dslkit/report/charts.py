@@ -1,0 +1,181 @@
+"""Charts as SVG: Vega-Lite specifications, drawn by vl-convert, then stripped to what a page needs.
+
+The specifications are plain dictionaries: importing Altair to build the same JSON takes longer than all the drawing.
+Colours are the stylesheet's variables and ``currentColor``, so that one drawing serves light, dark and print.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import vl_convert
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from dslkit.report.timeline import Timeline
+    from dslkit.report.values import Bin, Quantiles
+
+WIDE, NARROW = 832, 350  # CSS pixels; the page shows one or the other
+_TALL, _LOW = 220, 96
+_COLOURS = [f"var(--series-{k})" for k in range(1, 6)]
+_CONFIG: Mapping[str, Any] = {
+    "aria": False,  # the page describes the chart as a whole
+    "view": {"stroke": None},
+    "font": "sans-serif",
+    "axis": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": "var(--rule)",
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+    },
+}
+_TIME_FORMATS = {
+    "second": "%H:%M:%S",
+    "minute": "%H:%M",
+    "hour": "%-d %b %H:%M",
+    "day": "%-d %b",
+    "week": "%-d %b",
+    "month": "%b %Y",
+    "year": "%Y",
+}
+_FIRST_FORMATS = {"cost_usd": "$~g", "tokens": "~s", "attempts": "~s"}
+
+
+def columns(timeline: Timeline, width: int) -> Markup:
+    """Stacked columns over time, one colour for each series; the gap between columns is the page's own colour."""
+    rows = list(_stacked(timeline))
+    domain = [_millis(timeline.bars[0].start), _millis(timeline.bars[-1].end)]
+    keys = list(range(len(timeline.series)))
+    return _draw(
+        {
+            "height": _TALL,
+            "data": {"values": rows},
+            "mark": {"type": "rect", "stroke": "var(--paper)", "strokeWidth": 1},
+            "encoding": {
+                "x": {
+                    "field": "start",
+                    "type": "temporal",
+                    "scale": {"type": "utc", "domain": domain},
+                    "axis": {"format": _TIME_FORMATS[timeline.bucket.unit], "grid": False, "tickCount": width // 110},
+                    "title": None,
+                },
+                "x2": {"field": "end"},
+                "y": {
+                    "field": "low",
+                    "type": "quantitative",
+                    "title": None,
+                    "axis": {"format": _FIRST_FORMATS[timeline.measure], "tickCount": 4},
+                },
+                "y2": {"field": "high"},
+                "color": {
+                    "field": "series",
+                    "type": "nominal",
+                    "scale": {"domain": keys, "range": _COLOURS[: len(keys)]},
+                    "legend": None,
+                },
+            },
+        },
+        width,
+    )
+
+
+def _stacked(timeline: Timeline) -> Iterator[dict[str, float]]:
+    """One rectangle for each value, on top of those before it in its column."""
+    for bar in timeline.bars:
+        height = 0.0
+        for k, value in enumerate(bar.values):
+            if value:
+                low, height = height, height + float(value)
+                yield {"start": _millis(bar.start), "end": _millis(bar.end), "series": k, "low": low, "high": height}
+
+
+def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, float], width: int) -> Markup:
+    """How often each duration occurred, on a logarithmic scale of seconds, with rules at p50, p95 and p99."""
+    scale = {"type": "log", "domain": list(domain), "nice": False}
+    rules = [
+        {"at": at, "label": label}
+        for at, label in ((marks.p50, "p50"), (marks.p95, "p95"), (marks.p99, "p99"))
+        if at is not None and domain[0] <= at <= domain[1]
+    ]
+    labels = [rule for rule in rules if width > NARROW or rule["label"] != "p99"]
+    axis = {"format": "~g", "grid": False, "values": _decades(domain, detailed=width > NARROW)}
+    return _draw(
+        {
+            "height": _LOW,
+            "layer": [
+                {
+                    "data": {"values": [{"low": b.low, "high": b.high, "count": b.count} for b in bins if b.count]},
+                    "mark": {"type": "bar", "color": "var(--series-1)", "stroke": "var(--paper)", "strokeWidth": 1},
+                    "encoding": {
+                        "x": {"field": "low", "type": "quantitative", "scale": scale, "axis": axis, "title": "seconds"},
+                        "x2": {"field": "high"},
+                        "y": {
+                            "field": "count",
+                            "type": "quantitative",
+                            "title": None,
+                            "axis": {"format": "~s", "tickCount": 3, "tickMinStep": 1},
+                        },
+                    },
+                },
+                {
+                    "data": {"values": rules},
+                    "mark": {"type": "rule", "color": "currentColor"},
+                    "encoding": {"x": {"field": "at", "type": "quantitative", "scale": scale}},
+                },
+                {
+                    "data": {"values": labels},
+                    "mark": {"type": "text", "color": "currentColor", "baseline": "bottom", "dy": -3, "fontSize": 12},
+                    "encoding": {
+                        "x": {"field": "at", "type": "quantitative", "scale": scale},
+                        "y": {"value": 0},
+                        "text": {"field": "label"},
+                    },
+                },
+            ],
+        },
+        width,
+    )
+
+
+def _decades(domain: tuple[float, float], *, detailed: bool) -> list[float]:
+    """Tick places: powers of ten, with 2 and 5 between them where there is room and little range."""
+    few = domain[1] / domain[0] < 10**4
+    steps = (1, 2, 5) if detailed and few else (1,)
+    places = (step * 10.0**power for power in range(-3, 6) for step in steps)
+    return [place for place in places if domain[0] <= place <= domain[1]]
+
+
+def _draw(spec: dict[str, Any], width: int) -> Markup:
+    spec |= {"width": width, "background": None, "autosize": {"type": "fit", "contains": "padding"}, "config": _CONFIG}
+    spec |= {"padding": {"left": 2, "right": 14, "top": 6, "bottom": 4}}
+    return Markup(_slim(vl_convert.vegalite_to_svg(spec)))  # noqa: S704 - no text but numbers and our own labels
+
+
+_CUTS = (
+    (re.compile(r' (?:class|role|aria-[a-z]+|pointer-events|font-family|opacity)="[^"]*"'), ""),
+    (re.compile(r'<path [^>]*d="(?:M0,0h0v0h0Z|)"[^>]*/>'), ""),
+    (re.compile(r"<g></g>"), ""),
+    (re.compile(r"<svg [^>]*(viewBox=\"[^\"]*\")>"), r'<svg \1 aria-hidden="true" focusable="false">'),
+)
+_ATTRIBUTE = re.compile(r'="[^"]*"')
+_TOO_EXACT = re.compile(r"(\.\d)\d+")
+
+
+def _slim(svg: str) -> str:
+    """Half the size: without what the stylesheet or the page's own description make superfluous, to 0.1 px."""
+    for pattern, kept in _CUTS:
+        svg = pattern.sub(kept, svg)
+    return _ATTRIBUTE.sub(lambda attribute: _TOO_EXACT.sub(r"\1", attribute[0]), svg)
+
+
+def _millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

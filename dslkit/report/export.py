@@ -1,0 +1,116 @@
+"""An executed notebook as one HTML file: what its cells show and say, without code, scripts or network."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkstemp
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from nbconvert.exporters.templateexporter import TemplateExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from traitlets.config import Config
+
+from dslkit import notebooks
+from dslkit.errors import DslkitError
+from dslkit.report.markup import style_element, stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NOTEBOOK = "cost_report"
+
+_nbconvert: Any = TemplateExporter  # which has no types
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(
+    ledger_home: str | Path,
+    output: str | Path,
+    *,
+    run: str | None = None,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    title: str | None = None,
+) -> Path:
+    """Execute ``cost_report.ipynb`` over a ledger and export it as one HTML file, which appears whole or not at all.
+
+    ``run`` narrows the report to one run, ``since`` and ``until`` (instants, ISO texts, or ages such as ``30d``) to a
+    period.  Returns the path of the file.
+
+    Raises:
+        UsageError: a parameter cannot be read, or the file cannot be written there.
+        DslkitError: the notebook failed; names the error of its cell.
+    """
+    parameters: dict[str, object] = {"home": str(ledger_home)}
+    given = {"run": run, "since": _iso(since), "until": _iso(until), "title": title}
+    parameters |= {name: value for name, value in given.items() if value}
+    return write_notebook(NOTEBOOK, parameters, output, title=title or "Cost and latency report", home=ledger_home)
+
+
+def write_notebook(
+    name: str, parameters: Mapping[str, object], output: str | Path, *, title: str, home: str | Path
+) -> Path:
+    """Execute one of the report notebooks and export it; see `write`."""
+    with TemporaryDirectory(prefix="dslkit-report-") as folder:
+        executed = Path(folder) / f"{name}.ipynb"
+        result = notebooks.run(notebooks.find(name), executed, parameters, home=home)
+        if result.status != "completed":
+            raise DslkitError(f"The report's notebook failed: {result.error_type}: {result.error_message}")
+        return export(executed, output, title=title)
+
+
+def export(notebook: str | Path, output: str | Path, *, title: str) -> Path:
+    """Export an executed notebook with the report's template: markdown and HTML outputs; cells tagged ``aside`` not.
+
+    HTML outputs are taken as they are: they must come from this package, which escapes what it did not write itself.
+    """
+    content = nbformat.read(Path(notebook), as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
+    facts = {
+        "title": title,
+        "stylesheet": stylesheet(),
+        "version": version("dslkit"),
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+    }
+    html, _ = _exporter().from_notebook_node(content, resources={"report": facts})
+    return _replace(Path(output), html)
+
+
+def _exporter() -> TemplateExporter:
+    config = Config({"TemplateExporter": {"extra_template_basedirs": [str(_TEMPLATES)], "template_name": "page"}})
+    filters = {"without_stylesheet": _without_stylesheet, "prose": _prose}
+    exporter: TemplateExporter = _nbconvert(config=config, template_extension=".html.j2", filters=filters)
+    return exporter
+
+
+def _without_stylesheet(html: str) -> str:
+    """An output without the stylesheet that Jupyter needs; the page has it in its head."""
+    return html.replace(style_element(), "", 1)
+
+
+def _prose(markdown: str) -> str:
+    """A markdown cell as HTML; tags in it show as text."""
+    renderer = IPythonRenderer(escape=True, exclude_anchor_links=True)
+    return str(MarkdownWithMath(renderer=renderer).render(markdown))
+
+
+def _replace(output: Path, text: str) -> Path:
+    """Write aside, then rename."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = mkstemp(dir=output.parent, prefix=f".{output.name}.", suffix=".new")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(aside).chmod(0o644)
+        Path(aside).replace(output)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    return output
+
+
+def _iso(moment: datetime | str | None) -> str | None:
+    return moment.isoformat() if isinstance(moment, datetime) else moment

@@ -1,0 +1,135 @@
+"""The report over one scope of a ledger, section by section; `cost_report.ipynb` calls its methods in order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from dslkit.errors import UsageError
+from dslkit.ledger import Ledger
+from dslkit.report import figures, outcomes, spending, summary, timing
+from dslkit.report.figures import Dimension, Scope, Timing, Views
+from dslkit.report.markup import Block, block, sentence, style_element
+from dslkit.report.timeline import timeline
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LISTED_ITEMS = 60
+LISTED_CALLS = 8
+_TIMINGS: tuple[Timing, ...] = ("latency_s", "time_to_first_chunk_s", "throttle_wait_s")
+_NO_CALLS = "No call is recorded in this scope."
+
+
+class Report:
+    """Sections of a cost report.  Each method queries the ledger and returns a block that Jupyter shows as HTML."""
+
+    def __init__(self, views: Views, scope: Scope) -> None:
+        self.views = views
+        self.scope = scope
+
+    @cached_property
+    def overview(self) -> summary.Overview:
+        """The figures that several sections share."""
+        return summary.Overview(
+            scope=self.scope,
+            sums=figures.sums(self.views, self.scope),
+            items=figures.item_sums(self.views, self.scope),
+            latency=figures.quantiles(self.views, self.scope, "latency_s")[0],
+            offline=figures.offline_calls(self.views, self.scope),
+        )
+
+    def heading(self, title: str) -> Block:
+        """Title, the answer in a sentence, period and scope."""
+        return block([style_element(), summary.heading(self.overview, title)])
+
+    def key_figures(self) -> Block:
+        """Spend, working workflows, calls, tokens, latency, waits and failures; what is unknown is named."""
+        return block([summary.key_figures(self.overview)])
+
+    def spend_over_time(self) -> Block:
+        """Spend in buckets that suit the period, by model."""
+        sums = self.overview.sums
+        if sums.first is None or sums.last is None:
+            return block([sentence(_NO_CALLS)])
+        return block([spending.over_time(timeline(self.views, self.scope, sums.first, sums.last))])
+
+    def breakdown(self) -> Block:
+        """Spend by model, stage, run and tag."""
+        dimensions: tuple[tuple[Dimension, str, str], ...] = (
+            ("model", "Model", "unknown model"),
+            ("stage", "Stage", "no stage"),
+            ("run", "Run", "outside a run"),
+            ("tag", "Tag", "no tag"),
+        )
+        parts = [
+            spending.breakdown(figures.sums_by(self.views, self.scope, dimension), what, missing)
+            for dimension, what, missing in dimensions
+        ]
+        parts.append(spending.tokens(self.overview.sums))
+        return block(parts if any(parts) else [sentence(_NO_CALLS)])
+
+    def timing(self) -> Block:
+        """Latency, time to first chunk and throttle wait: distributions and percentiles."""
+        if not self.overview.sums.attempts:
+            return block([sentence(_NO_CALLS)])
+        measured = [
+            timing.Distribution(
+                name,
+                figures.quantiles(self.views, self.scope, name)[0],
+                figures.histogram(self.views, self.scope, name),
+            )
+            for name in _TIMINGS
+        ]
+        by_model = timing.by_model(figures.quantiles(self.views, self.scope, "latency_s", by_model=True))
+        return block([*timing.distributions(measured), timing.percentiles(measured), by_model])
+
+    def failures(self) -> Block:
+        """Errors and retries by kind."""
+        return block(outcomes.failures(figures.failures(self.views, self.scope), self.overview.sums))
+
+    def items(self) -> Block:
+        """Items of batches: verdicts, findings, tokens, cost, seconds."""
+        sums = self.overview.items
+        rows = figures.items(self.views, self.scope, LISTED_ITEMS)
+        return block([outcomes.verdicts(sums), outcomes.items(rows, sums.items)])
+
+    def notable_calls(self) -> Block:
+        """The dearest, slowest and most retried calls."""
+        dearest = figures.top_calls(self.views, self.scope, "cost_usd", LISTED_CALLS)
+        slowest = figures.top_calls(self.views, self.scope, "latency_s", LISTED_CALLS)
+        retried = figures.top_calls(self.views, self.scope, "attempts", LISTED_CALLS)
+        parts = [
+            outcomes.calls(dearest, "Dearest calls"),
+            outcomes.calls(slowest, "Slowest calls"),
+            outcomes.calls(retried, "Most retried calls"),
+        ]
+        return block(parts if any(parts) else [sentence(_NO_CALLS)])
+
+
+def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -> Report:
+    """The report over a ledger's folder.
+
+    ``run`` narrows it to one run; ``since`` and ``until`` to a period: ISO dates or instants (``2026-09-01``,
+    ``2026-09-01T12:00``, taken as UTC when they name no zone), or an age such as ``30d`` or ``12h``.
+    Raises UsageError for an instant that cannot be read.
+    """
+    return Report(Ledger(home).snapshot(), Scope(run or None, instant(since), instant(until)))
+
+
+def instant(text: str, now: datetime | None = None) -> datetime | None:
+    """An ISO date or instant, or an age (``30d``, ``12h``) before ``now``; None for the empty text."""
+    text = text.strip()
+    if not text:
+        return None
+    if text[:-1].isdigit() and text[-1] in "dh":
+        age = timedelta(days=int(text[:-1])) if text[-1] == "d" else timedelta(hours=int(text[:-1]))
+        return (now or datetime.now(UTC)) - age
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no date: write 2026-09-01, 2026-09-01T12:00, or an age such as 30d or 12h."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
