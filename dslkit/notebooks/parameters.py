@@ -26,13 +26,14 @@ from dslkit.notebooks import annotation as syntax
 from dslkit.notebooks import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _RANGE = re.compile(r"(?P<least>-?\d+(?:\.\d+)?)?\.\.(?P<most>-?\d+(?:\.\d+)?)?(?:\s*:\s*|\s*$)")
 _MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 _LAX = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
 _NOTHING = ("None", "null", "")
 _COLLECTIONS = frozenset({list, tuple, set})
+_UNIONS = frozenset({Union, types.UnionType})
 
 
 class ParameterError(UsageError, ClickException):
@@ -79,16 +80,10 @@ class Parameter:
     def _adapter(self) -> TypeAdapter[Any] | None:
         if self.annotation is None:
             return None
-        limits = [bound(limit) for bound, limit in self._bounds if limit is not None]
         try:
-            wanted: Any = Annotated[(self.annotation, *limits)] if limits else self.annotation
-            return TypeAdapter(wanted, config=_LAX)
+            return TypeAdapter(_limited(self.annotation, self.least, self.most), config=_LAX)
         except (PydanticUserError, TypeError):
             return None
-
-    @property
-    def _bounds(self) -> Iterable[tuple[Any, float | None]]:
-        return (annotated_types.Ge, self.least), (annotated_types.Le, self.most)
 
 
 def read_parameters(notebook: Path | Mapping[str, Any]) -> tuple[Parameter, ...]:
@@ -154,6 +149,19 @@ def _annotation(written: ast.expr | None, default: ast.expr) -> Any:
     return None if value is None else type(value)
 
 
+def _limited(annotation: Any, least: float | None, most: float | None) -> Any:
+    """The annotation with its numbers limited: of ``int | None`` the int."""
+    limits = [
+        *([annotated_types.Ge(least)] if least is not None else ()),
+        *([annotated_types.Le(most)] if most is not None else ()),
+    ]
+    if not limits or not _kinds(annotation) & {int, float}:
+        return annotation
+    if get_origin(annotation) in _UNIONS:
+        return Union[tuple(_limited(each, least, most) for each in get_args(annotation))]  # noqa: UP007 - members known at run time only
+    return Annotated[(annotation, *limits)]
+
+
 def _comments(source: str) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -171,7 +179,7 @@ def _kinds(annotation: Any) -> frozenset[Any]:
         return frozenset(type(each) for each in get_args(annotation))
     if origin is Annotated:
         return _kinds(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
+    if origin in _UNIONS:
         return frozenset().union(*(_kinds(each) for each in get_args(annotation)))
     plain = origin or annotation
     return frozenset({plain if isinstance(plain, type) and plain is not Any else object})

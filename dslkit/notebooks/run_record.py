@@ -43,7 +43,7 @@ def outcome_of(notebook: Mapping[str, Any], error: BaseException | None) -> Outc
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return Outcome("interrupted", type(error).__name__, str(error) or "stopped from outside")
     if error is not None:
-        return Outcome("failed", type(error).__name__, str(error))
+        return Outcome("failed", type(error).__name__, next(iter(str(error).strip().splitlines()), ""))
     for cell in notebook["cells"]:
         if failed := _failure(cell):
             return failed

@@ -1,0 +1,26 @@
+"""What notebooks show: tables and charts of a run, and forms to click.  ipywidgets loads when a form is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dslkit.widgets import patterns, show
+    from dslkit.widgets.generator import generator_form
+    from dslkit.widgets.progress import Progress
+
+__all__ = ["Progress", "generator_form", "patterns", "show"]
+
+_HOME = {
+    "Progress": "dslkit.widgets.progress",
+    "generator_form": "dslkit.widgets.generator",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in {"patterns", "show"}:
+        return import_module(f"dslkit.widgets.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'dslkit.widgets' has no attribute {name!r}")

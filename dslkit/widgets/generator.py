@@ -1,0 +1,179 @@
+"""A form that generates one workflow by clicks: ask, look at the picture, ask for changes, download."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, get_args
+
+import ipywidgets as w
+from markupsafe import Markup
+
+from dslkit.notebooks.secrets import without_secrets
+from dslkit.records import Mode, Requirement
+from dslkit.report import formats
+from dslkit.settings import OFFLINE_MODEL, load_settings
+from dslkit.widgets import markup, show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dslkit.records import Item
+
+EXAMPLE = (
+    "Build a workflow that answers customer feedback. The user pastes one piece of feedback (variable feedback)."
+    " Classify it as praise, complaint or question, let a language model write a fitting answer for each, and return it"
+    " (variable answer)."
+)
+MODELS = (OFFLINE_MODEL, "gpt-4o-mini", "gpt-4o")
+_MODES = (
+    ("simple: one call", "simple"),
+    ("rag: shown similar patterns", "rag"),
+    ("multi_agent: four agents", "multi_agent"),
+)
+_TICK_S = 0.5
+_WIDE = w.Layout(width="100%")
+
+
+class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+    """Requirement, mode and model in; picture, findings, cost and a download out.  Each further request is a round.
+
+    ``workflow`` and ``item`` are the last result, for use in the next cell; None before there is one.
+    """
+
+    def __init__(self, requirement: str, mode: Mode, model: str) -> None:
+        self.workflow: Any = None
+        self.item: Item | None = None
+        self._said: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+        self._ask = w.Textarea(value=requirement, placeholder="What should the workflow do?", rows=5, layout=_WIDE)
+        self._mode = w.Dropdown(options=_MODES, value=mode, description="Mode")
+        self._model = w.Combobox(value=model, options=MODELS, ensure_option=False, description="Model")
+        self._go = w.Button(
+            description="Generate", button_style="primary", icon="play", tooltip="Generate the workflow"
+        )
+        self._anew = w.Button(description="Start anew", icon="undo", disabled=True, tooltip="Forget the rounds so far")
+        self._state = w.HTML()
+        self._result = w.HTML(layout=_WIDE)
+        self._go.on_click(self._clicked)
+        self._anew.on_click(self._restarted)
+        choices = w.HBox([self._mode, self._model], layout=w.Layout(flex_flow="row wrap"))
+        buttons = w.HBox(
+            [self._go, self._anew, self._state], layout=w.Layout(flex_flow="row wrap", align_items="center")
+        )
+        super().__init__([self._ask, choices, buttons, self._result], layout=w.Layout(max_width="62rem"))
+        self.add_class("dslkit-form")
+
+    def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
+        """The live form, and a still of it for pages without a kernel."""
+        live: dict[str, Any] = dict(super()._repr_mimebundle_(**options) or {})
+        return {**live, "text/html": markup.framed(self._still()), "text/plain": "A form: run this cell in JupyterLab."}
+
+    def _still(self) -> Markup:
+        note = markup.notice("A still picture of a form. Open the notebook in JupyterLab and run this cell to use it.")
+        fields = markup.table(
+            ("Requirement", "Mode", "Model"), [(self._ask.value, self._mode.value, self._model.value)]
+        )
+        return note + fields + Markup(self._result.value)  # noqa: S704 - made by this form
+
+    def _clicked(self, _button: w.Button) -> None:
+        """Start one generation; the task is kept, or the event loop might drop it half-way."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self.generate())
+
+    def _restarted(self, _button: w.Button) -> None:
+        self._said, self.workflow, self.item = [], None, None
+        self._ask.value, self._result.value, self._state.value = EXAMPLE, "", ""
+        self._ask.placeholder, self._go.description = "What should the workflow do?", "Generate"
+        self._anew.disabled = True
+
+    async def generate(self) -> None:
+        """What the button does: generate from what is in the form; every error is shown in the form."""
+        request = self._ask.value.strip()
+        if not request:
+            self._result.value = markup.framed(markup.notice("Say first what the workflow should do.", "fair"))
+            return
+        self._busy(busy=True)
+        ticking = asyncio.ensure_future(self._tick())
+        try:
+            await self._generate((*self._said, request))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the form says it
+            self._result.value = markup.framed(markup.notice(_explained(error), "bad"))
+        finally:
+            ticking.cancel()
+            self._busy(busy=False)
+
+    async def _generate(self, messages: tuple[str, ...]) -> None:
+        batch = await asyncio.to_thread(import_module, "dslkit.batch")
+        requirement = Requirement(id=_name(messages[0]), messages=messages)
+        made = await batch.generate(requirement, model=self._model.value.strip(), mode=self._mode.value)
+        self.item = made.item
+        self.workflow = made.workflow
+        self._said = list(messages)
+        self._result.value = markup.framed(await asyncio.to_thread(self._drawn, made.item))
+        self._ask.value, self._ask.placeholder = "", "What should change? Or download the file below."
+        self._go.description, self._anew.disabled = "Change it", False
+
+    def _drawn(self, item: Item) -> Markup:
+        spent = show.spent(item.run_id, item.item_id)
+        took = (item.ended_at - item.started_at).total_seconds()
+        figures = (
+            ("Verdict", markup.verdict(item.verdict), show.ran(item)),
+            (
+                "Cost",
+                formats.usd(spent.cost_usd),
+                f"{formats.plural(spent.calls, 'call')}, {formats.count(spent.tokens)} tokens",
+            ),
+            ("Took", formats.seconds(took), f"{item.model}, {item.mode}"),
+        )
+        file = markup.download(f"{item.item_id}.yml", self.workflow.yaml, f"Download {item.item_id}.yml for Dify")
+        parts = (
+            markup.said(self._said),
+            markup.figures(figures),
+            markup.picture(self.workflow._repr_svg_(), f"Picture of the workflow {item.item_id}"),
+            markup.findings(item.findings),
+            Markup("<p>{}</p>").format(file),
+        )
+        return Markup("").join(parts)
+
+    def _busy(self, *, busy: bool) -> None:
+        for field in (self._ask, self._mode, self._model, self._go):
+            field.disabled = busy
+        self._state.value = ""
+
+    async def _tick(self) -> None:
+        """Say that work is under way, and since when."""
+        began = time.monotonic()
+        while True:
+            self._state.value = markup.framed(markup.working(time.monotonic() - began))
+            await asyncio.sleep(_TICK_S)
+
+
+def generator_form(requirement: str = EXAMPLE, *, mode: Mode = "simple", model: str | None = None) -> GeneratorForm:
+    """The form; ``model`` is the DSLKIT_MODEL setting by default.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
+    return GeneratorForm(requirement, mode, model or load_settings().model)
+
+
+def _name(request: str) -> str:
+    """A file's name from the first words of a request."""
+    words = re.findall(r"[a-z0-9]+", request.lower())
+    return "_".join(words[:6]) or "workflow"
+
+
+def _explained(error: Exception) -> str:
+    return _redacted(f"{type(error).__name__}: {error}")
+
+
+def _redacted(text: str) -> str:
+    """Without the key, should a server's message repeat it."""
+    key = load_settings().openai_api_key
+    return without_secrets(text, {**os.environ, "OPENAI_API_KEY": key.get_secret_value() if key else ""})

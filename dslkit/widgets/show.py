@@ -1,0 +1,139 @@
+"""What a run made, cost and took, as a notebook shows it: one function a question, each one query over the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from markupsafe import Markup
+
+from dslkit.ledger import Ledger
+from dslkit.report import formats
+from dslkit.settings import load_settings
+from dslkit.widgets import markup
+from dslkit.widgets.markup import Shown
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from pathlib import Path
+
+    from dslkit.records import Item
+
+MOST_BARS = 30
+
+_ITEMS = """
+  SELECT item_id, verdict, engine, artefact, seconds, error_findings, warning_findings, rounds, reused_from,
+    error_message, coalesce(calls, 0) AS calls, tokens, cost_usd
+  FROM items LEFT JOIN (
+    SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
+      sum(cost_usd) AS cost_usd
+    FROM calls WHERE run_id = $run GROUP BY item_id) USING (item_id)
+  WHERE run_id = $run ORDER BY started_at, item_id
+"""
+_STAGES = """
+  SELECT coalesce(stage, '(none)') AS stage, request_model, count(DISTINCT call_id) AS calls,
+    count(*) FILTER (outcome <> 'ok') AS errors, count(*) FILTER (cache_hit) AS cached,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
+    sum(cost_usd) AS cost_usd, sum(throttle_wait_s)::DOUBLE AS waited
+  FROM calls WHERE run_id = $run GROUP BY ALL ORDER BY cost_usd DESC NULLS LAST, calls DESC, stage
+"""
+
+
+class Spent(NamedTuple):
+    """What calls used: None where it is unknown."""
+
+    calls: int
+    tokens: int | None
+    cost_usd: Decimal | None
+
+    def __str__(self) -> str:
+        tokens = f"{formats.count(self.tokens)} tokens"
+        return f"{formats.plural(self.calls, 'call')}, {tokens}, {formats.usd(self.cost_usd)}"
+
+
+def spent(run_id: str, item_id: str | None = None, *, home: Path | None = None) -> Spent:
+    """Calls, tokens and USD of a run, or of one item of it."""
+    query = """SELECT count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
+      sum(cost_usd) AS cost_usd FROM calls WHERE run_id = $run AND (item_id = $item OR $item IS NULL)"""
+    row = _rows(query, {"run": run_id, "item": item_id}, home)[0]
+    return Spent(**(row if row["calls"] else row | {"tokens": 0}))
+
+
+def outcome(item: Item) -> Shown:
+    """One item: its verdict, whether Dify's engine ran it, and every finding with its remedy."""
+    lines = [f"{finding.severity}: {finding.message}" for finding in item.findings]
+    text = "\n".join([f"{item.item_id}: {item.verdict}, {ran(item)}", *lines])
+    head = Markup("<p>{} · {}</p>").format(markup.verdict(item.verdict), ran(item))
+    return Shown(head + markup.findings(item.findings), text)
+
+
+def ran(item: Item) -> str:
+    """What the engine had to say, in words."""
+    return {"ran": "ran on Dify's engine", "failed": "failed on Dify's engine"}.get(item.engine, "not run")
+
+
+def items(run_id: str, *, home: Path | None = None) -> Shown:
+    """The items of a run: verdict, findings, tokens, cost, seconds, and the file of each."""
+    rows = _rows(_ITEMS, {"run": run_id}, home)
+    titles = ("Item", "Verdict", "Engine", "Findings", "Tokens", "Cost", "Seconds", "File")
+    numbers = frozenset({"Tokens", "Cost", "Seconds"})
+    lines = [
+        (
+            row["item_id"],
+            markup.verdict(row["verdict"]),
+            row["engine"],
+            _findings(row),
+            formats.count(row["tokens"]) if row["calls"] else "reused" if row["reused_from"] else formats.UNKNOWN,
+            formats.usd(row["cost_usd"]) if row["calls"] else "$0" if row["reused_from"] else formats.UNKNOWN,
+            formats.plain_seconds(row["seconds"]),
+            row["artefact"] or formats.UNKNOWN,
+        )
+        for row in rows
+    ]
+    text = "\n".join(f"{row['item_id']}: {row['verdict']} ({row['engine']}), {_findings(row)}" for row in rows)
+    return Shown(markup.table(titles, lines, numbers=numbers), text or "No items.")
+
+
+def cost(run_id: str, *, home: Path | None = None) -> Shown:
+    """What the calls of a run cost, by stage and model."""
+    rows = _rows(_STAGES, {"run": run_id}, home)
+    if not rows:
+        return Shown(markup.notice("No call was made: everything had been done before."), "No call was made.")
+    titles = ("Stage", "Model", "Calls", "Errors", "Cached", "Tokens in", "Tokens out", "Cost", "Waited, s")
+    lines = [
+        (
+            row["stage"],
+            row["request_model"],
+            *(formats.count(row[name]) for name in ("calls", "errors", "cached", "input_tokens", "output_tokens")),
+            formats.usd(row["cost_usd"]),
+            formats.plain_seconds(row["waited"]),
+        )
+        for row in rows
+    ]
+    text = "\n".join(f"{row['stage']}: {row['calls']} calls, {formats.usd(row['cost_usd'])}" for row in rows)
+    return Shown(markup.table(titles, lines, numbers=frozenset(titles[2:])), text)
+
+
+def seconds(run_id: str, *, home: Path | None = None) -> Shown:
+    """A chart of how long each item took, the slowest first, in the colour of its verdict."""
+    rows = sorted(_rows(_ITEMS, {"run": run_id}, home), key=lambda row: -row["seconds"])
+    shown = [
+        (row["item_id"], row["seconds"], markup.VERDICTS[row["verdict"]][1], formats.seconds(row["seconds"]))
+        for row in rows[:MOST_BARS]
+    ]
+    rest = len(rows) - len(shown)
+    note = Markup('<p class="quiet">And {} quicker ones.</p>').format(rest) if rest else Markup("")
+    text = "\n".join(f"{name}: {took}" for name, _, _, took in shown)
+    return Shown(markup.bars(shown, label="seconds of each item") + note, text or "No items.")
+
+
+def _findings(row: dict[str, Any]) -> str:
+    if row["error_message"]:
+        return str(row["error_message"])
+    counted = (("error", row["error_findings"]), ("warning", row["warning_findings"]))
+    return ", ".join(formats.plural(count, noun) for noun, count in counted if count) or "none"
+
+
+def _rows(query: str, values: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
+    cursor = Ledger(home or load_settings().home).snapshot().execute(query, values)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
