@@ -1,0 +1,167 @@
+"""Wires llm, ledger and prices together: what the face exports as clients.
+
+What is not passed is read from the settings.  All clients of one home share its ledger and, per key and model, its
+windows, whatever process they live in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI, OpenAI
+
+from dslkit.errors import SettingsError
+from dslkit.ledger import Ledger
+from dslkit.llm import client as clients
+from dslkit.llm.cache import AnswerStore
+from dslkit.llm.estimate import Estimator
+from dslkit.llm.exchange import Seam
+from dslkit.llm.gate import Gate
+from dslkit.llm.limits import UNLIMITED, Limits
+from dslkit.llm.offline import Answerer, OfflineServer
+from dslkit.llm.recorder import AttemptHook, HookedRecorder, Recorder
+from dslkit.llm.retry import RetryPolicy
+from dslkit.llm.sharing import MemoryState, file_state, lane_name
+from dslkit.settings import Settings, load_settings
+
+OFFLINE_PROVIDER = "dslkit"
+_OFFLINE_URL = "http://offline.invalid/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How to talk to a model; every field has a default that comes from the settings.
+
+    ``answer`` selects the server without a network.  ``limits`` None takes those of the settings (offline: none).
+    ``cache`` True answers equal requests from ``home``/cache.  ``recorder`` None records in the ledger of the home.
+    """
+
+    answer: Answerer | None = None
+    limits: Limits | None = None
+    retry: RetryPolicy = RetryPolicy()
+    cache: bool = False
+    recorder: Recorder | None = None
+    on_attempt: AttemptHook | None = None
+    latency_s: float = 0.0
+
+
+def async_openai_client(
+    *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
+) -> AsyncOpenAI:
+    """A plain AsyncOpenAI whose every attempt is throttled, retried and recorded.
+
+    ``options`` are fields of ``Connection`` (``answer``, ``limits``, ``cache``, …) or arguments of AsyncOpenAI
+    (``api_key``, ``base_url``, ``timeout``, …).  Raises SettingsError when a key is needed and missing.
+    """
+    wiring = _Wiring(connection, settings, options)
+    return clients.async_client(wiring.seam(), inner=wiring.inner(), **wiring.openai_options())
+
+
+def openai_client(*, connection: Connection | None = None, settings: Settings | None = None, **options: Any) -> OpenAI:
+    """A plain OpenAI; as ``async_openai_client``."""
+    wiring = _Wiring(connection, settings, options)
+    return clients.client(wiring.seam(), inner=wiring.inner(), **wiring.openai_options())
+
+
+def async_http_client(
+    *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
+) -> httpx2.AsyncClient:
+    """The bare asynchronous httpx client, for libraries that build their own AsyncOpenAI.
+
+    ``options`` are fields of ``Connection`` or arguments of httpx2.AsyncClient.  Switch the library's own retries off.
+    """
+    wiring = _Wiring(connection, settings, options)
+    return clients.async_http_client(wiring.seam(), inner=wiring.inner(), **wiring.options)
+
+
+def http_client(
+    *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
+) -> httpx2.Client:
+    """The bare synchronous httpx client; as ``async_http_client``."""
+    wiring = _Wiring(connection, settings, options)
+    return clients.http_client(wiring.seam(), inner=wiring.inner(), **wiring.options)
+
+
+class _Wiring:
+    """Settings, connection and the remaining options of one client."""
+
+    def __init__(self, connection: Connection | None, settings: Settings | None, options: Mapping[str, Any]) -> None:
+        own = {name: value for name, value in options.items() if name in Connection.__dataclass_fields__}
+        self.options = {name: value for name, value in options.items() if name not in own}
+        self._settings = settings or load_settings()
+        self._connection = replace(connection or Connection(), **own)
+
+    def inner(self) -> OfflineServer | None:
+        """The server without a network, when the connection names an answerer."""
+        answer = self._connection.answer
+        return OfflineServer(answer, self._connection.latency_s) if answer is not None else None
+
+    def openai_options(self) -> dict[str, Any]:
+        """Arguments for the SDK's clients."""
+        if self._connection.answer is not None:
+            return {"api_key": OFFLINE_PROVIDER, "base_url": _OFFLINE_URL, **self.options}
+        key, url = self._settings.openai_api_key, self._settings.openai_base_url
+        options = {"api_key": key.get_secret_value() if key else None, "base_url": url, **self.options}
+        if not options["api_key"]:
+            raise SettingsError(
+                "A real model needs a key: set OPENAI_API_KEY (for a server that needs none, any text will do), "
+                "or use the model 'offline', which needs no key and no network."
+            )
+        return options
+
+    def seam(self) -> Seam:
+        """What the client's calls share."""
+        offline = self._connection.answer is not None
+        limits = self._limits()
+        return Seam(
+            gate_for=self._gates(limits),
+            recorder=self._recorder(),
+            retry=self._connection.retry,
+            estimator=Estimator(refunds=limits.refunds),
+            provider_name=OFFLINE_PROVIDER if offline else None,
+            refunds=limits.refunds,
+            max_wait_s=limits.max_wait_s,
+            cache=AnswerStore(self._home / "cache") if self._connection.cache else None,
+        )
+
+    @property
+    def _home(self) -> Path:
+        return self._settings.home
+
+    def _limits(self) -> Limits:
+        given = self._connection.limits
+        if given is not None:
+            return given
+        concurrency = self._settings.concurrency
+        if self._connection.answer is not None:
+            return replace(UNLIMITED, concurrency=concurrency)
+        return Limits(
+            requests=self._settings.requests_per_minute,
+            tokens=self._settings.tokens_per_minute,
+            concurrency=concurrency,
+        )
+
+    def _recorder(self) -> Recorder:
+        recorder: Recorder = self._connection.recorder or Ledger(self._home, prices=self._settings.prices).recorder()
+        hook = self._connection.on_attempt
+        return HookedRecorder(recorder, hook) if hook is not None else recorder
+
+    def _gates(self, limits: Limits) -> Callable[[str, str, str], Gate]:
+        """One gate for each key and model, made when first used."""
+        gates: dict[tuple[str, str, str], Gate] = {}
+        folder = self._home / "throttle"
+
+        def gate_for(provider: str, key: str, model: str) -> Gate:
+            gate = gates.get((provider, key, model))
+            if gate is None:
+                shared = limits.shared and limits.windows
+                path = folder / f"{lane_name(provider, key, model)}.lane"
+                state = file_state(path, limits.windows) if shared else MemoryState(limits.windows)
+                gate = gates.setdefault((provider, key, model), Gate(state, concurrency=limits.concurrency))
+            return gate
+
+        return gate_for

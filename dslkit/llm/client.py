@@ -1,0 +1,93 @@
+"""Plain openai clients on the seam, and the bare httpx clients for libraries that build their own.
+
+Asynchronous clients go over aiohttp, which costs about half the time of httpx2's own pool; synchronous ones over httpx2.
+Proxies, certificates and ``HTTP_PROXY`` are the SDK's business as ever: both what it makes for the plain way and what it
+makes for proxies is wrapped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+
+from dslkit.llm.exchange import Seam
+from dslkit.llm.transport import AsyncSeamTransport, SeamTransport, telling_when_bytes_leave
+
+
+class _AioHttpClient(DefaultAioHttpClient):
+    def __init__(self, seam: Seam, **options: Any) -> None:
+        self._seam = seam
+        super().__init__(**options)
+
+    def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
+        return AsyncSeamTransport(_stamped(super()._init_transport(*args, **options)), self._seam)
+
+    def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
+        return AsyncSeamTransport(_stamped(super()._init_proxy_transport(*args, **options)), self._seam)
+
+
+class _AsyncHttpxClient(DefaultAsyncHttpxClient):
+    def __init__(self, seam: Seam, **options: Any) -> None:
+        self._seam = seam
+        super().__init__(**options)
+
+    def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
+        return AsyncSeamTransport(super()._init_transport(*args, **options), self._seam)
+
+    def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
+        return AsyncSeamTransport(super()._init_proxy_transport(*args, **options), self._seam)
+
+
+class _HttpxClient(DefaultHttpxClient):
+    def __init__(self, seam: Seam, **options: Any) -> None:
+        self._seam = seam
+        super().__init__(**options)
+
+    def _init_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
+        return SeamTransport(super()._init_transport(*args, **options), self._seam)
+
+    def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
+        return SeamTransport(super()._init_proxy_transport(*args, **options), self._seam)
+
+
+def async_http_client(
+    seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, **options: Any
+) -> httpx2.AsyncClient:
+    """The bare asynchronous httpx client on the seam.
+
+    ``inner`` replaces the network; an httpx2 transport of one's own goes there too.  ``options`` are httpx's.
+    """
+    if inner is not None:
+        return _AsyncHttpxClient(seam, transport=inner, **options)
+    return _AioHttpClient(seam, **options)
+
+
+def http_client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **options: Any) -> httpx2.Client:
+    """The bare synchronous httpx client on the seam."""
+    return _HttpxClient(seam, transport=inner, **options)
+
+
+def async_client(seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, **options: Any) -> AsyncOpenAI:
+    """A plain AsyncOpenAI on the seam; ``options`` are its own (api_key, base_url, timeout, …)."""
+    return AsyncOpenAI(http_client=async_http_client(seam, inner=inner), max_retries=0, **options)
+
+
+def client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **options: Any) -> OpenAI:
+    """A plain OpenAI on the seam; ``options`` are its own."""
+    return OpenAI(http_client=http_client(seam, inner=inner), max_retries=0, **options)
+
+
+def _stamped(transport: Any) -> httpx2.AsyncBaseTransport:
+    """Make the SDK's aiohttp transport open sessions that tell when bytes leave."""
+
+    def session() -> aiohttp.ClientSession:
+        transport.client = None
+        made: aiohttp.ClientSession = transport.get_client()
+        made.trace_configs.append(telling_when_bytes_leave())
+        return made
+
+    transport.client = session
+    return transport  # type: ignore[no-any-return]  # the SDK's vendored class is untyped here

@@ -1,0 +1,175 @@
+"""The seam: httpx transports that carry out the steps of a call around an inner transport, awaiting or blocking.
+
+Whatever is built on the openai SDK passes here, request by request: plain or streamed, any endpoint, any library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+import aiohttp
+import httpx2
+
+from dslkit.llm.exchange import Admit, Pause, Read, Reply, Seam, Send, Step, Steps, Work, steps_of
+from dslkit.llm.gate import Permit
+from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
+
+_BODY_WRITTEN = ("http11.send_request_body.complete", "http2.send_request_body.complete")
+_leaving: ContextVar[Permit | None] = ContextVar("dslkit_leaving", default=None)
+
+
+class AsyncSeamTransport(httpx2.AsyncBaseTransport):
+    """Throttles, retries and records what goes through ``inner``."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, seam: Seam) -> None:
+        self._inner = inner
+        self._seam = seam
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Carry out the steps of one call."""
+        reply = await self._carry_out(steps_of(self._seam, request))
+        if isinstance(reply, httpx2.Response):
+            return reply
+        return passing_on(reply, AsyncWatchedStream(reply))
+
+    async def _carry_out(self, steps: Steps) -> Reply:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = await self._take(step)
+                except BaseException as error:  # noqa: BLE001 - the course of the call decides
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+
+    async def _take(self, step: Step) -> object:
+        match step:
+            case Admit(gate, tokens, again, attribution, max_wait_s):
+                return await gate.admit(tokens, priority=attribution.priority, again=again, max_wait_s=max_wait_s)
+            case Send(request, permit):
+                return await self._send(request, permit)
+            case Read(response):
+                return await _read(response)
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case Work(act):
+                return await asyncio.to_thread(act)
+
+    async def _send(self, request: httpx2.Request, permit: Permit | None) -> httpx2.Response:
+        if permit is None:
+            return await self._inner.handle_async_request(request)
+        request.extensions = {**request.extensions, "trace": _async_trace(permit)}
+        token = _leaving.set(permit)
+        try:
+            response = await self._inner.handle_async_request(request)
+        finally:
+            _leaving.reset(token)
+        response.request = request
+        return response
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+class SeamTransport(httpx2.BaseTransport):
+    """The same for threads."""
+
+    def __init__(self, inner: httpx2.BaseTransport, seam: Seam) -> None:
+        self._inner = inner
+        self._seam = seam
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Carry out the steps of one call."""
+        reply = self._carry_out(steps_of(self._seam, request))
+        if isinstance(reply, httpx2.Response):
+            return reply
+        return passing_on(reply, WatchedStream(reply))
+
+    def _carry_out(self, steps: Steps) -> Reply:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = self._take(step)
+                except BaseException as error:  # noqa: BLE001 - the course of the call decides
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+
+    def _take(self, step: Step) -> object:
+        match step:
+            case Admit(gate, tokens, again, attribution, max_wait_s):
+                return gate.admit_blocking(tokens, priority=attribution.priority, again=again, max_wait_s=max_wait_s)
+            case Send(request, permit):
+                return self._send(request, permit)
+            case Read(response):
+                try:
+                    return response.read()
+                finally:
+                    response.close()
+            case Pause(seconds):
+                return time.sleep(seconds)
+            case Work(act):
+                return act()
+
+    def _send(self, request: httpx2.Request, permit: Permit | None) -> httpx2.Response:
+        if permit is not None:
+            request.extensions = {**request.extensions, "trace": _trace(permit)}
+        response = self._inner.handle_request(request)
+        response.request = request
+        return response
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self._inner.close()
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """Read the body; whatever stops that, the connection is given back."""
+    try:
+        return await response.aread()
+    finally:
+        await response.aclose()
+
+
+def _trace(permit: Permit) -> Callable[[str, object], None]:
+    """httpcore's hook for one request: it tells when the body has been written."""
+
+    def trace(event: str, _: object) -> None:
+        if event in _BODY_WRITTEN:
+            permit.sent()
+
+    return trace
+
+
+def _async_trace(permit: Permit) -> Callable[[str, object], Awaitable[None]]:
+    async def trace(event: str, _: object) -> None:
+        if event in _BODY_WRITTEN:
+            permit.sent()
+
+    return trace
+
+
+async def _on_chunk(*_: object) -> None:
+    permit = _leaving.get()
+    if permit is not None:
+        permit.sent()
+
+
+def telling_when_bytes_leave() -> aiohttp.TraceConfig:
+    """aiohttp's hook for a session: it fires in the step that writes a request's body."""
+    config = aiohttp.TraceConfig()
+    config.on_request_chunk_sent.append(_on_chunk)
+    config.freeze()
+    return config
