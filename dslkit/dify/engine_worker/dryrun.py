@@ -41,7 +41,7 @@ Report = dict[str, Any]
 
 @dataclass(slots=True)
 class RunLog:
-    """What one run did: node ids in the order they started, failures as (node, type, cause), outputs by terminal."""
+    """What one run did: node ids in the order they started, failures as (node, type, cause), outputs by name."""
 
     started: list[str] = field(default_factory=list)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
@@ -61,9 +61,16 @@ class RunLog:
                 self.handled.append((event.node_id, event.node_type, event.error))
             case NodeRunSucceededEvent() if event.node_type in TERMINALS:
                 self.reached = True
-                self.outputs[event.node_id] = dict(event.node_run_result.outputs)
+                self._give(event.node_type, event.node_run_result.outputs)
             case GraphRunFailedEvent():
                 self.error = event.error
+
+    def _give(self, kind: str, outputs: Mapping[str, Any]) -> None:
+        """Outputs of end nodes by name; what answer nodes say is one text, in their order."""
+        if kind == "answer":
+            self.outputs["answer"] = self.outputs.get("answer", "") + str(outputs.get("answer", ""))
+        else:
+            self.outputs.update(outputs)
 
 
 def dry_run(job: Mapping[str, Any], announce: Callable[[str], None]) -> Report:

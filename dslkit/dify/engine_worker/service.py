@@ -77,9 +77,10 @@ def _send(replies: TextIO, message: Mapping[str, Any]) -> None:
     replies.flush()
 
 
-def _text(value: object) -> str:
-    """Files and other values of the engine, in outputs that only a person reads."""
-    return str(getattr(value, "filename", None) or value)[:MAX_TEXT]
+def _text(value: object) -> object:
+    """Values of the engine in outputs that only a person reads: a file is its name."""
+    plain = getattr(value, "to_object", None)
+    return plain() if plain else str(getattr(value, "filename", None) or value)[:MAX_TEXT]
 
 
 def _warm_node(node: str, kind: str, **data: Any) -> dict[str, Any]:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
 ANSWER: Final = "A sample answer."
-_FEATURES: Final = [ModelFeature.VISION, ModelFeature.DOCUMENT, ModelFeature.VIDEO, ModelFeature.AUDIO]
+_FEATURES: Final = [
+    ModelFeature.VISION,
+    ModelFeature.DOCUMENT,
+    ModelFeature.VIDEO,
+    ModelFeature.AUDIO,
+    ModelFeature.STRUCTURED_OUTPUT,
+]
 
 
 class StubModel:
