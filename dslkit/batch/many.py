@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dslkit.batch.answers import ItemAnswers
 from dslkit.batch.artefact import SUFFIX, DiskFullError
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe
 from dslkit.batch.resume import Earlier, key_of, patterns_of
@@ -112,6 +113,7 @@ class _Batch:
         self._out = out
         self._patterns = patterns_of(recipe, settings.home)
         self._engine = Engine.find(settings.engine_python) if engine else None
+        self._answers = ItemAnswers.below(settings.home)
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._tools: Tools | None = None
@@ -121,6 +123,8 @@ class _Batch:
         """All items, in the order of their requirements; the first error that concerns all stops all."""
         queue = self._each_once(requirements)
         async with self._stack:
+            if self._engine is not None:
+                self._stack.callback(self._engine.close)
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(concurrency):
@@ -141,12 +145,15 @@ class _Batch:
             order = self._order(requirement)
             item = await asyncio.to_thread(self._earlier.item_for, requirement, order, self._engine)
             item = self._recorded(item) if item else await self._made(requirement, order)
+            if item.verdict != "failed":
+                self._answers.forget(order.work)
             self._items[requirement.id] = item
             progress(item)
 
     def _order(self, requirement: Requirement) -> Order:
         return Order(
             run_id=self._run_id,
+            item_id=requirement.id,
             key=key_of(requirement, self._recipe, self._patterns),
             recipe=self._recipe,
             path=self._out / f"{requirement.id}{SUFFIX}",
@@ -171,7 +178,7 @@ class _Batch:
 
         async with self._opening:
             if self._tools is None:
-                opening = open_tools(self._recipe, self._settings, self._engine)
+                opening = open_tools(self._recipe, self._settings, self._engine, self._answers)
                 self._tools = await self._stack.enter_async_context(opening)
         return self._tools
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dslkit.agents import analyse, configure, improve, outline
+from dslkit.batch.answers import ItemAnswers
 from dslkit.batch.artefact import write_whole
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe, Tools
 from dslkit.batch.requirements import from_text
@@ -100,17 +101,22 @@ async def generate(
     with recorded_run(recorder, parameters) as run_id:
         order = Order(
             run_id=run_id,
+            item_id=requirement.id,
             key=key_of(requirement, recipe, patterns_of(recipe, settings.home)),
             recipe=recipe,
             path=Path(out) if out else None,
             priority="interactive",
         )
-        async with open_tools(recipe, settings, runner) as tools:
+        answers = ItemAnswers.below(settings.home)
+        async with open_tools(recipe, settings, runner, answers) as tools:
             generated = await make(requirement, order, tools)
+        if runner is not None:
+            runner.close()
         recorder.item(generated.item)
         if generated.error is not None:
             raise generated.error
     recorder.flush()
+    answers.forget(order.work)
     return generated
 
 
@@ -120,7 +126,8 @@ async def make(requirement: Requirement, order: Order, tools: Tools) -> Generate
     Cancellation passes through: then nothing is recorded and nothing written.
     """
     started_at = datetime.now(UTC)
-    with attributed(run_id=order.run_id, item_id=requirement.id, tags=requirement.tags, priority=order.priority):
+    whose = attributed(run_id=order.run_id, item_id=order.item_id, tags=requirement.tags, priority=order.priority)
+    with whose, tools.answers.kept_for(order.work):
         try:
             draft, rounds = await _author(requirement, order.recipe, tools)
             written = await asyncio.to_thread(_write, draft.workflow, order.path)
@@ -190,11 +197,11 @@ async def _examine(reply: str, requirement: Requirement, engine: Engine | None) 
 def examine(reply: str, *, name: str, engine: Engine | None) -> Draft:
     """What is in a reply, and whether it runs; a workflow with error findings is not run."""
     workflow = Workflow.from_reply(reply, name=name)
-    runnable = engine is not None and not workflow.errors
-    return Draft(reply=reply, workflow=workflow, engine=engine.run(workflow.document) if runnable else NOT_RUN)
+    run = NOT_RUN if engine is None or workflow.errors else engine.run(workflow.document)
+    return Draft(reply=reply, workflow=workflow, engine=run)
 
 
-def _write(workflow: Workflow, path: Path | None) -> dict[str, str]:
+def _write(workflow: Workflow, path: Path | None) -> dict[str, Any]:
     """Write what there is; a reply without a workflow gives no file."""
     if path is None or not workflow.document:
         return {}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dslkit.agents import Ask
+    from dslkit.batch.answers import ItemAnswers
     from dslkit.dify.engine import Engine
     from dslkit.knowledge import Knowledge
     from dslkit.records import Priority
@@ -42,14 +43,25 @@ class Order:
     run_id: str
     key: str
     recipe: Recipe
+    item_id: str
     path: Path | None = None
     priority: Priority = "batch"
+
+    @property
+    def work(self) -> str:
+        """Names the folder of this item's answers while it is unfinished."""
+        return f"{self.key}.{self.item_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What all items of a batch share; ``engine`` is None where workflows are not run, ``knowledge`` without search."""
+    """What all items of a batch share.
+
+    ``answers`` keeps those of unfinished items; ``engine`` is None where workflows are not run, ``knowledge`` where no
+    patterns are shown.
+    """
 
     ask: Ask
+    answers: ItemAnswers
     engine: Engine | None = None
     knowledge: Knowledge | None = None

@@ -14,19 +14,23 @@ from dslkit.settings import OFFLINE_MODEL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from dslkit.batch.answers import ItemAnswers
     from dslkit.batch.recipe import Recipe
     from dslkit.dify.engine import Engine
     from dslkit.settings import Settings
 
 
 @asynccontextmanager
-async def open_tools(recipe: Recipe, settings: Settings, engine: Engine | None) -> AsyncIterator[Tools]:
+async def open_tools(
+    recipe: Recipe, settings: Settings, engine: Engine | None, answers: ItemAnswers
+) -> AsyncIterator[Tools]:
     """The tools for work after ``recipe``, closed at the end.  Raises SettingsError when a real model has no key."""
     offline = recipe.model == OFFLINE_MODEL
-    client = async_openai_client(settings=settings, answer=offline_author.answer if offline else None)
+    answer = offline_author.answer if offline else None
+    client = async_openai_client(settings=settings, answer=answer, cache=answers)
     knowledge = None if recipe.mode == "simple" else Knowledge(settings.home)
     try:
-        yield Tools(ask=Asker(client, recipe.model), engine=engine, knowledge=knowledge)
+        yield Tools(ask=Asker(client, recipe.model), answers=answers, engine=engine, knowledge=knowledge)
     finally:
         if knowledge is not None:
             knowledge.close()

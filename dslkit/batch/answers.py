@@ -1,0 +1,76 @@
+"""Answers of items that are not finished yet: a batch that was killed finds them again and pays for none twice.
+
+They lie in one folder per piece of work, below the home, and go when the item is done: from then on its file stands for
+them, and asking again means asking the model.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from dslkit.llm.cache import AnswerStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from dslkit.llm.cache import Stored
+
+_work: ContextVar[str] = ContextVar("dslkit_work")
+
+
+class ItemAnswers(AnswerStore):
+    """A store whose keys begin with the work under way, so that one item's answers can be dropped together."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder_of_all = folder
+
+    @classmethod
+    def below(cls, home: Path) -> ItemAnswers:
+        """The store of a home."""
+        return cls(home / "answers")
+
+    @contextmanager
+    def kept_for(self, work: str) -> Iterator[None]:
+        """Requests made inside belong to this piece of work."""
+        token = _work.set(work)
+        try:
+            yield
+        finally:
+            _work.reset(token)
+
+    def forget(self, work: str) -> None:
+        """Drop the answers of a piece of work; none there is fine."""
+        shutil.rmtree(self._folder_of_all / work, ignore_errors=True)
+
+    def key(self, url: str, body: bytes) -> str:
+        """The work under way and the request's name."""
+        return f"{_work.get()}/{super().key(url, body)}"
+
+    def get(self, key: str) -> Stored | None:
+        """The answer kept under ``key``."""
+        store, name = self._of(key)
+        return store.get(name)
+
+    def put(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Keep an answer; durable when this returns."""
+        store, name = self._of(key)
+        store.put(name, headers, body)
+
+    def lock(self, key: str) -> int | None:
+        """Become the one who asks the server for ``key``."""
+        store, name = self._of(key)
+        return store.lock(name)
+
+    def unlock(self, key: str, file: int) -> None:
+        """Let others ask again."""
+        store, name = self._of(key)
+        store.unlock(name, file)
+
+    def _of(self, key: str) -> tuple[AnswerStore, str]:
+        work, _, name = key.partition("/")
+        return AnswerStore(self._folder_of_all / work), name

@@ -1,0 +1,54 @@
+"""The verbs, gathered; errors become one message and an exit code: 2 when the caller must change something, else 1."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import typer
+
+from dslkit.cli import accounts, generation, operations, patterns, upkeep, workflows
+from dslkit.cli.terminal import say
+from dslkit.errors import DslkitError, UsageError
+
+FAILED = 1
+WRONG_USE = 2
+
+app = typer.Typer(
+    name="dslkit",
+    help="Dify workflows from language models, in bulk: what they cost, how long they take, whether they run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for room in (generation, workflows, accounts, operations):
+    room.add_to(app)
+app.add_typer(patterns.app, name="patterns")
+app.add_typer(upkeep.app, name="ledger")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dslkit {version('dslkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: bool = typer.Option(
+        False, "--version", help="Show the version and leave.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Options that every verb shares."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    try:
+        app()
+    except UsageError as error:
+        say(f"dslkit: {error}")
+        sys.exit(WRONG_USE)
+    except DslkitError as error:
+        say(f"dslkit: {error}")
+        sys.exit(FAILED)

@@ -1,0 +1,233 @@
+"""Verbs that make workflows: batch and generate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dslkit.cli.operations import executed_copy
+from dslkit.cli.terminal import put, put_table, say, usd, write_output
+from dslkit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.ledger import Ledger
+    from dslkit.records import Requirement
+    from dslkit.settings import Settings
+
+NOTEBOOK = "generate_batch"
+_REPORTS = Path("reports")
+
+
+class ModeName(StrEnum):
+    """How the agents work together."""
+
+    simple = "simple"
+    rag = "rag"
+    multi_agent = "multi_agent"
+
+
+class RedoName(StrEnum):
+    """What is made again although it is done."""
+
+    none = "none"
+    errors = "errors"
+    all = "all"
+
+
+Model = Annotated[str | None, typer.Option(help="Model to ask; 'offline' needs no key. Default: DSLKIT_MODEL.")]
+ModeOption = Annotated[ModeName, typer.Option(help="One call, one with patterns to learn from, or four agents.")]
+Rounds = Annotated[int, typer.Option(min=0, max=20, help="How often the quality agent may better a workflow.")]
+Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the calls of this run cost more USD.")]
+UseEngine = Annotated[bool, typer.Option("--engine/--no-engine", help="Run each workflow on Dify's engine.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command()(batch)
+    app.command()(generate)
+
+
+def batch(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Requirements: JSONL, CSV, YAML, or text, one a line.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the workflows.")] = Path("out"),
+    model: Model = None,
+    mode: ModeOption = ModeName.simple,
+    max_rounds: Rounds = 2,
+    concurrency: Annotated[int, typer.Option(min=1, help="Items in the making at once.")] = 8,
+    budget_usd: Budget = None,
+    engine: UseEngine = True,
+    redo: Annotated[RedoName, typer.Option(help="Make again: items with errors, or all.")] = RedoName.none,
+    notebook: Annotated[bool, typer.Option("--notebook/--no-notebook", help="Run it as a recorded notebook.")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report of the run.")] = True,
+) -> None:
+    """Make one workflow a requirement; what an earlier run finished is not paid again."""
+    from dslkit.batch.requirements import load
+    from dslkit.ledger import Ledger
+
+    settings = _ready(model)
+    requirements = load(file)
+    choices = {
+        "model": settings.model,
+        "mode": mode.value,
+        "max_rounds": max_rounds,
+        "concurrency": concurrency,
+        "budget_usd": budget_usd,
+        "engine": engine,
+        "redo": redo.value,
+    }
+    started = _through_notebook if notebook else _directly
+    run_id, problem = started(file, requirements, out, choices, settings)
+    ledger = Ledger(settings.home)
+    unfinished = tell_items(ledger, run_id)
+    if report:
+        _write_report(settings, run_id)
+    if problem:
+        say(f"dslkit: {problem}")
+    raise typer.Exit(int(bool(problem) or unfinished > 0))
+
+
+def generate(
+    *,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the workflow should do.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; standard output else.")] = None,
+    model: Model = None,
+    mode: ModeOption = ModeName.simple,
+    max_rounds: Rounds = 2,
+    budget_usd: Budget = None,
+    engine: UseEngine = True,
+) -> None:
+    """Make one workflow from plain words; exit code 1 when it has errors."""
+    from dslkit.batch.one import generate as make
+    from dslkit.batch.requirements import from_text
+    from dslkit.ledger import Ledger
+
+    settings = _ready(model)
+    generated = asyncio.run(
+        make(
+            from_text(text),
+            model=settings.model,
+            mode=mode.value,
+            out=output,
+            max_rounds=max_rounds,
+            budget_usd=budget_usd,
+            engine=engine,
+            settings=settings,
+        )
+    )
+    item = generated.item
+    for finding in item.findings:
+        say(f"{finding.severity} {finding.code}: {finding.message}")
+    if output is None and generated.workflow is not None and item.verdict != "errors":
+        write_output(generated.workflow.yaml, None)
+    cost = Ledger(settings.home).usage(run=item.run_id)
+    say(f"{item.verdict}, engine {item.engine}; {cost.total_tokens:,} tokens, {cost.cost}")
+    raise typer.Exit(int(item.verdict in {"errors", "failed"}))
+
+
+def _ready(model: str | None) -> Settings:
+    """Settings with the model chosen; SettingsError when a real model has no key."""
+    from dslkit.settings import OFFLINE_MODEL, load_settings
+
+    settings = load_settings()
+    if model:
+        settings = settings.model_copy(update={"model": model})
+    if settings.model != OFFLINE_MODEL and settings.openai_api_key is None:
+        raise SettingsError(
+            f"The model {settings.model!r} needs a key: set OPENAI_API_KEY in the environment or in .env, "
+            f"or try without one: --model {OFFLINE_MODEL}."
+        )
+    return settings
+
+
+def _directly(
+    _file: Path, requirements: Sequence[Requirement], out: Path, choices: dict[str, Any], settings: Settings
+) -> tuple[str, str | None]:
+    """In this process: the id of the run, and what stopped it."""
+    from dslkit.batch.many import generate_batch
+    from dslkit.cli.progress import Bar
+
+    with Bar(len(requirements)) as bar:
+        work = generate_batch(
+            requirements, out=out, settings=settings, progress=lambda item: bar.count(item.verdict), **choices
+        )
+        return asyncio.run(work).run_id, None
+
+
+def _through_notebook(
+    file: Path, requirements: Sequence[Requirement], out: Path, choices: dict[str, Any], settings: Settings
+) -> tuple[str, str | None]:
+    """In the kernel of a recorded notebook, watched through the ledger."""
+    from dslkit import notebooks
+    from dslkit.cli.progress import Bar, watching
+    from dslkit.ledger import Ledger
+
+    copy = executed_copy(settings, NOTEBOOK)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with Bar(len(requirements)) as bar, watching(Ledger(settings.home), bar):
+        run = notebooks.run(NOTEBOOK, copy, {"requirements": str(file), "out": str(out), **choices})
+    say(f"notebook {copy}")
+    problem = None if run.status == "completed" else f"{run.error_type}: {run.error_message}"
+    return run.run_id, problem
+
+
+_ITEMS = """
+    SELECT item_id, verdict, engine, error_findings, warning_findings, tokens, cost_usd, calls, seconds, reused_from,
+        coalesce(error_message, '') AS error
+    FROM items LEFT JOIN (
+        SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
+            sum(cost_usd) AS cost_usd
+        FROM calls WHERE run_id = $run GROUP BY item_id
+    ) USING (item_id)
+    WHERE run_id = $run ORDER BY started_at, item_id
+"""
+
+
+def tell_items(ledger: Ledger, run_id: str) -> int:
+    """A table of a run's items and one line that sums them up; how many have errors or failed."""
+    cursor = ledger.snapshot().execute(_ITEMS, {"run": run_id})
+    names = [column[0] for column in cursor.description]
+    items = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    put_table(
+        ("id", "verdict", "engine", "errors", "warnings", "tokens", "cost", "seconds"), [_line(item) for item in items]
+    )
+    for item in items:
+        if item["verdict"] == "failed":
+            say(f"{item['item_id']}: {item['error']}")
+    counts = Counter(item["verdict"] for item in items)
+    reused = sum(bool(item["reused_from"]) for item in items)
+    verdicts = [f"{count} {verdict}" for verdict, count in counts.items()]
+    spent = ledger.usage(run=run_id)
+    put(
+        f"{len(items)} items: {', '.join([*verdicts, f'{reused} of them reused'] if reused else verdicts) or 'none'}; "
+        f"{spent.total_requests} calls, {spent.total_tokens:,} tokens, {spent.cost}"
+    )
+    return counts["errors"] + counts["failed"]
+
+
+def _line(item: dict[str, Any]) -> tuple[object, ...]:
+    known = item["calls"] or item["reused_from"]
+    return (
+        item["item_id"],
+        item["verdict"],
+        item["engine"],
+        item["error_findings"],
+        item["warning_findings"],
+        (item["tokens"] if item["calls"] else 0) if known else "?",
+        usd(item["cost_usd"] if item["calls"] else Decimal(0)) if known else "?",
+        f"{item['seconds']:.1f}",
+    )
+
+
+def _write_report(settings: Settings, run_id: str) -> None:
+    from dslkit.report import write
+
+    put(f"report {write(settings.home, _REPORTS / f'{run_id}.html', run=run_id)}")

@@ -1,0 +1,119 @@
+"""Verbs that run things: a notebook, a report, Dify's engine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dslkit.cli.terminal import put, say
+from dslkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from dslkit.settings import Settings
+
+_RESULTS = "notebooks"
+
+engine_app = typer.Typer(help="Dify's own engine, in an environment of its own.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    for verb in (run, report):
+        app.command()(verb)
+    app.add_typer(engine_app, name="engine")
+
+
+def run(
+    notebook: Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A path, or the name of one that ships.")],
+    names: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    values: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the executed notebook goes.")] = None,
+    cell_timeout: Annotated[int | None, typer.Option(min=1, help="Seconds that one cell may take.")] = None,
+) -> None:
+    """Run a parameterised notebook, recorded in the ledger; exit code 1 when it fails."""
+    from dslkit import notebooks
+    from dslkit.settings import load_settings
+
+    given = _parameters(names or [], values or [])
+    output = output or executed_copy(load_settings(), notebook)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    result = notebooks.run(notebook, output, given, cell_timeout_s=cell_timeout)
+    put(f"{result.status}: {output} (run {result.run_id})")
+    if result.status != "completed":
+        say(f"{result.error_type}: {result.error_message}")
+        raise typer.Exit(1)
+
+
+def report(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="One run, by its id.")] = None,
+    since: Annotated[str | None, typer.Option(help="From: an ISO date or instant, or an age such as 30d.")] = None,
+) -> None:
+    """Write the cost and latency report: one HTML file, no network, no script."""
+    from dslkit.report import write
+    from dslkit.settings import load_settings
+
+    put(write(load_settings().home, output, run=run_id, since=since))
+
+
+@engine_app.command()
+def install(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing when all is well; a missing Python is only a warning.")
+    ] = False,
+    python: Annotated[Path | None, typer.Option(help="A Python 3.12 or 3.13 to build on.")] = None,
+) -> None:
+    """Install Dify's engine beside this environment; once is enough."""
+    from dslkit.dify import engine
+    from dslkit.settings import load_settings
+
+    named = load_settings().engine_python
+    try:
+        found = engine.status(python=named).python if named else engine.install(python=python, quiet=quiet)
+    except UsageError as error:
+        if not quiet:
+            raise
+        say(f"Without Dify's engine workflows are checked, not run. {error}")
+        return
+    if not quiet:
+        put(f"Dify's engine is ready: {found}")
+
+
+@engine_app.command()
+def status() -> None:
+    """Say whether Dify's engine is there; exit code 1 when it is not."""
+    from dslkit.dify import engine
+    from dslkit.settings import load_settings
+
+    found = engine.status(python=load_settings().engine_python)
+    if found.python is None:
+        put(f"not installed; {found.remedy}")
+        raise typer.Exit(1)
+    put(f"graphon {found.graphon} under {found.python}")
+
+
+def executed_copy(settings: Settings, notebook: str) -> Path:
+    """Where an executed notebook is kept when nobody names a place."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return settings.home / _RESULTS / f"{stamp}-{time.time_ns() % 1_000_000:06d}-{Path(notebook).stem}.ipynb"
+
+
+def _parameters(names: list[str], values: list[str]) -> dict[str, str]:
+    """``-p NAME VALUE``, as papermill has it, or ``-p NAME=VALUE``.  The parser leaves VALUE among the arguments."""
+    left = iter(values)
+    given: dict[str, str] = {}
+    for name in names:
+        before, equals, after = name.partition("=")
+        value = after if equals else next(left, None)
+        if value is None or not before:
+            raise UsageError(f"-p {name} lacks its value: write -p NAME VALUE.")
+        given[before] = value
+    rest = list(left)
+    if rest:
+        raise UsageError(f"{rest[0]!r} belongs to no parameter: the notebook comes first, then each -p NAME VALUE.")
+    return given

@@ -1,0 +1,95 @@
+"""How the command line speaks: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from dslkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from decimal import Decimal
+    from pathlib import Path
+
+    from rich.console import Console
+
+_WIDE = 10_000
+_UNPRINTABLE = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def plain(value: object) -> str:
+    """Text as it may be shown: what a model wrote must not steer the terminal."""
+    return "" if value is None else str(value).translate(_UNPRINTABLE)
+
+
+def say(message: object) -> None:
+    """A remark for the person at the terminal."""
+    typer.echo(plain(message), err=True)
+
+
+def put(text: object) -> None:
+    """A result."""
+    typer.echo(plain(text))
+
+
+def put_json(value: object) -> None:
+    """A result for another program."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; numbers to the right.  Nothing is cut off where the output is no terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    rows = [list(row) for row in rows]
+    for index, name in enumerate(columns):
+        numeric = any(_is_number(row[index]) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(cell), style=_style(cell)) for cell in row))
+    console().print(table)
+
+
+def console() -> Console:
+    """Standard output as rich sees it."""
+    from rich.console import Console
+
+    return Console(highlight=False) if sys.stdout.isatty() else Console(width=_WIDE, highlight=False)
+
+
+def usd(cost: Decimal | None) -> str:
+    """A price; an unknown one is a question mark, never 0."""
+    if cost is None:
+        return "?"
+    return f"${cost:.2f}" if cost >= 1 or not cost else f"${cost:.6f}".rstrip("0").ljust(5, "0")
+
+
+_STYLES = {"working": "green", "clean": "cyan", "errors": "red", "failed": "red", "error": "red", "warning": "yellow"}
+
+
+def _style(cell: object) -> str:
+    return _STYLES.get(cell, "") if isinstance(cell, str) else ""
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) or (isinstance(cell, str) and cell[:1] in "$?" and bool(cell))
+
+
+def write_output(text: str, output: Path | None) -> None:
+    """A file as result: into ``output``, whole or not at all, or to standard output."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from dslkit.batch.artefact import write_whole
+
+    try:
+        write_whole(output, text)
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written ({error.strerror}).") from None
+    say(f"written to {output}")

@@ -1,0 +1,179 @@
+"""Verbs about workflow files: check, compile, convert, draw, diff."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dslkit.cli.terminal import put, put_json, say, write_output
+from dslkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from dslkit.dify.engine import Engine
+    from dslkit.dify.workflow import Workflow
+    from dslkit.records import Finding
+
+STDIN = "-"
+_FINDING = ("code", "severity", "node", "path", "message", "remedy")
+_REPAIR = ("code", "node", "message")
+
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; standard output when not given.")]
+
+
+class Form(StrEnum):
+    """What ``convert`` makes."""
+
+    plan = "plan"
+    yaml = "yaml"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    for verb in (check, compile_plan, convert, draw, diff):
+        app.command(name="compile" if verb is compile_plan else None)(verb)
+
+
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Dify DSL files; - is standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document for programs.")] = False,
+    engine: Annotated[bool, typer.Option("--engine", help="Run each on Dify's own engine, too.")] = False,
+) -> None:
+    """Check Dify workflows; exit code 1 when one has errors."""
+    runner = _engine() if engine else None
+    reports = [_report(name, runner) for name in files]
+    if as_json:
+        put_json({"files": reports})
+    else:
+        for report in reports:
+            _tell(report)
+    raise typer.Exit(int(any(report["verdict"] == "errors" for report in reports)))
+
+
+def compile_plan(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A model's reply or plan JSON; - is standard input.")],
+    output: Output = None,
+    name: Annotated[str | None, typer.Option(help="Name of the app; the file's name when not given.")] = None,
+) -> None:
+    """Compile a compact plan into Dify DSL; exit code 1, and nothing written, when it has errors."""
+    from dslkit.dify.workflow import Workflow
+
+    workflow = Workflow.from_reply(_read(plan), name=name or _title(plan))
+    _tell_findings(workflow.findings)
+    for repair in workflow.repairs:
+        say(f"repaired {repair.code}: {repair.message}")
+    if workflow.errors:
+        raise typer.Exit(1)
+    write_output(workflow.yaml, output)
+
+
+def convert(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A Dify DSL file; - is standard input.")],
+    to: Annotated[Form, typer.Option("--to", help="The compact plan, or Dify YAML in our layout.")],
+    output: Output = None,
+) -> None:
+    """Convert a Dify DSL file into the compact plan, or into tidy Dify YAML."""
+    workflow = _workflow(file)
+    if to is Form.yaml:
+        write_output(workflow.yaml, output)
+        return
+    write_output(workflow.plan().model_dump_json(indent=2) + "\n", output)
+
+
+def draw(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A Dify DSL file; - is standard input.")],
+    output: Output = None,
+) -> None:
+    """Draw a workflow as SVG."""
+    from dslkit.dify.draw import draw as to_svg
+
+    write_output(to_svg(_workflow(file).document), output)
+
+
+def diff(
+    old: Annotated[str, typer.Argument(metavar="A", help="A Dify DSL file.")],
+    new: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+) -> None:
+    """Say what changed from one workflow to another."""
+    from dslkit.dify.diff import diff as compare
+
+    for change in compare(_workflow(old).document, _workflow(new).document):
+        put(change)
+
+
+def _read(name: str) -> str:
+    """The text of a file or of standard input; UsageError when it is none."""
+    try:
+        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{name}: not UTF-8 text. Give a file that was saved as UTF-8.") from None
+
+
+def _title(name: str) -> str:
+    return "workflow" if name == STDIN else Path(name).stem
+
+
+def _workflow(name: str) -> Workflow:
+    """A workflow to work with: UsageError when there is none in the file."""
+    from dslkit.dify.workflow import Workflow
+
+    workflow = Workflow.from_yaml(_read(name))
+    if not workflow.document:
+        reason = workflow.errors[0].message if workflow.errors else "it holds no document"
+        raise UsageError(f"{name}: not a Dify workflow: {reason}")
+    return workflow
+
+
+def _engine() -> Engine:
+    from dslkit.dify.engine import Engine
+    from dslkit.settings import load_settings
+
+    engine = Engine.find(load_settings().engine_python)
+    if engine is None:
+        raise UsageError("Dify's engine is not installed. Run: dslkit engine install")
+    return engine
+
+
+def _report(name: str, engine: Engine | None) -> dict[str, Any]:
+    """One file in the form of ``check --json``."""
+    from dslkit.dify.check import verdict
+    from dslkit.dify.workflow import Workflow
+    from dslkit.records import EngineRun
+
+    workflow = Workflow.from_yaml(_read(name))
+    run = EngineRun(status="not run") if engine is None or workflow.errors else engine.run(workflow.document)
+    findings = (*workflow.findings, *run.findings)
+    return {
+        "file": name,
+        "verdict": verdict(findings, run),
+        "engine": run.status,
+        "findings": [_as_json(finding, _FINDING) for finding in findings],
+        "repairs": [_as_json(repair, _REPAIR) for repair in workflow.repairs],
+    }
+
+
+def _as_json(record: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
+def _tell(report: dict[str, Any]) -> None:
+    put(f"{report['file']}: {report['verdict']}, engine {report['engine']}")
+    for finding in report["findings"]:
+        put(f"  {_finding_line(finding)}")
+
+
+def _tell_findings(findings: tuple[Finding, ...]) -> None:
+    for finding in findings:
+        say(_finding_line(_as_json(finding, _FINDING)))
+
+
+def _finding_line(finding: dict[str, Any]) -> str:
+    where = f" at node {finding['node']}" if finding["node"] else ""
+    remedy = f" → {finding['remedy']}" if finding["remedy"] else ""
+    return f"{finding['severity']} {finding['code']}{where}: {finding['message']}{remedy}"
