@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 VERSIONS: Final = ((3, 13), (3, 12))
 PROBE_TIMEOUT_S: Final = 20.0
 _PROBE: Final = (
-    "import json, sys; print(json.dumps([sys.implementation.name, sys.version_info[:2],"
-    " bool(getattr(sys, '_is_gil_enabled', lambda: True)()), sys.maxsize > 2**32]))"
+    "import importlib.util as u, json, sys; print(json.dumps([sys.implementation.name, sys.version_info[:2],"
+    " bool(getattr(sys, '_is_gil_enabled', lambda: True)()), sys.maxsize > 2**32, bool(u.find_spec('ensurepip'))]))"
 )
 _FOLDERS: Final = (
     "/opt/homebrew/bin",
@@ -51,17 +51,20 @@ def fitting_python(environment: Mapping[str, str]) -> Path | None:
 
 
 def fits(python: Path) -> bool:
-    """Whether this interpreter starts and is a 64-bit CPython 3.12 or 3.13 with its lock: no other has wheels."""
+    """Whether this interpreter starts and is a 64-bit CPython 3.12 or 3.13 with its lock: no other has wheels.
+
+    It must also be able to make environments, which Debian's cannot without its -venv package.
+    """
     if python == Path(sys.executable) and sys.version_info[:2] not in VERSIONS:
         return False
     try:
         answer = subprocess.run(  # noqa: S603 -- a Python found where Pythons are, asked for its version
             [str(python), "-I", "-c", _PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True
         )
-        name, version, locked, wide = json.loads(answer.stdout)
+        name, version, locked, wide, complete = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return False
-    return name == "cpython" and tuple(version) in VERSIONS and locked and wide
+    return name == "cpython" and tuple(version) in VERSIONS and locked and wide and complete
 
 
 def _candidates(environment: Mapping[str, str]) -> Iterator[Path]:

@@ -62,7 +62,8 @@ TOOL = {
 }  # fmt: skip
 HTTP = {
     "method": "post", "url": "https://example.com/{{#start.x#}}", "authorization": {"type": "no-auth"},
-    "headers": "a: b", "params": "", "body": {"type": "json", "data": [{"type": "text", "key": "", "value": '{"q": "{{#start.x#}}"}'}]},
+    "headers": "a: b", "params": "",
+    "body": {"type": "json", "data": [{"type": "text", "key": "", "value": '{"q": "{{#start.x#}}"}'}]},
 }  # fmt: skip
 AGENT = {
     "agent_strategy_provider_name": "a", "agent_strategy_name": "b", "agent_strategy_label": "c",
