@@ -1,0 +1,1 @@
+"""How the offline author reads a requirement and lays a workflow, without any model."""

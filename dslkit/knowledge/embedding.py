@@ -1,0 +1,50 @@
+"""The offline embedding: WordLlama's vectors, read from the installed wheel, so that nothing is downloaded."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
+from chromadb.utils.embedding_functions import register_embedding_function
+
+
+@register_embedding_function
+class WordLlamaEmbedding(EmbeddingFunction[Documents]):
+    """256 float32 values of length 1 for each text."""
+
+    def __init__(self) -> None:
+        self._model = _model()
+
+    def __call__(self, input: Documents) -> Embeddings:  # noqa: A002 - Chroma checks the parameter's name
+        return [vector for vector in self._model.embed(list(input), norm=True)]
+
+    @staticmethod
+    def name() -> str:
+        return "dslkit-wordllama"
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+    @staticmethod
+    def build_from_config(config: dict[str, Any]) -> WordLlamaEmbedding:  # noqa: ARG004 - nothing to configure
+        return WordLlamaEmbedding()
+
+
+def identity() -> str:
+    """Names the embedding and its version: indexes of different identities must never be mixed."""
+    return f"wordllama-{metadata.version('wordllama')}-256"
+
+
+@cache
+def _model() -> Any:
+    """The loaded model.  Importing wordllama configures the root logger, which belongs to the application: undone."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    import wordllama  # noqa: PLC0415 - so that its logging set-up can be undone around it
+
+    root.handlers[:], root.level = handlers, level
+    return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)

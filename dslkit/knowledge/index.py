@@ -1,0 +1,113 @@
+"""The Chroma index of patterns: a cache that is built aside, renamed into place and never modified again.
+
+Opening a Chroma folder writes to it, and several processes on one folder lose rows silently.  So the cached folder is
+only ever copied: each index opens a private copy (350 KiB), which also serves a home that cannot be written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+import chromadb
+from chromadb.api import ClientAPI
+from chromadb.config import Settings
+
+from dslkit.knowledge.embedding import WordLlamaEmbedding, identity
+from dslkit.knowledge.patterns import Pattern
+
+COLLECTION = "patterns"
+MAX_ADDED_AT_ONCE = 5_000  # Chroma 1.5.9 refuses more than 5,461
+KEPT_INDEXES = 3
+
+
+class PatternIndex:
+    """Nearest patterns by meaning.  Holds a private folder until closed or collected."""
+
+    def __init__(self, patterns: Sequence[Pattern], cache: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="dslkit-index-"))
+        self._cleanup = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.size = len(patterns)
+        copy = self._folder / "index"
+        cached = cache / fingerprint(patterns)
+        if not _copied(cached, copy):
+            _build(patterns, copy)
+            _publish(copy, cached)
+        self._client = _open(copy)
+        self._collection = self._client.get_collection(COLLECTION, embedding_function=WordLlamaEmbedding())
+
+    def nearest(self, text: str, limit: int) -> list[tuple[str, float]]:
+        """Ids with cosine similarity (-1 to 1), best first."""
+        count = min(limit, self.size)
+        if count < 1 or not text.strip():
+            return []
+        found = self._collection.query(query_texts=[text], n_results=count, include=["distances"])
+        distances = found["distances"]
+        assert distances is not None
+        return [(key, 1 - distance) for key, distance in zip(found["ids"][0], distances[0], strict=True)]
+
+    def close(self) -> None:
+        """Release Chroma and the private folder."""
+        self._client.close()
+        self._cleanup()
+
+
+def fingerprint(patterns: Sequence[Pattern]) -> str:
+    """Names an index by what is in it and what made it."""
+    made_by = [identity(), metadata.version("chromadb")]
+    content = json.dumps([made_by, [asdict(pattern) for pattern in patterns]], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def _open(folder: Path) -> ClientAPI:
+    return chromadb.PersistentClient(str(folder), Settings(anonymized_telemetry=False))
+
+
+def _copied(cached: Path, copy: Path) -> bool:
+    """Copy a finished index; False when there is none (or another process pruned it meanwhile)."""
+    try:
+        shutil.copytree(cached, copy)
+    except (FileNotFoundError, shutil.Error, PermissionError):
+        shutil.rmtree(copy, ignore_errors=True)
+        return False
+    return True
+
+
+def _build(patterns: Sequence[Pattern], folder: Path) -> None:
+    client = _open(folder)
+    collection = client.create_collection(
+        COLLECTION, embedding_function=WordLlamaEmbedding(), configuration={"hnsw": {"space": "cosine"}}
+    )
+    for start in range(0, len(patterns), MAX_ADDED_AT_ONCE):
+        part = patterns[start : start + MAX_ADDED_AT_ONCE]
+        collection.add(ids=[pattern.id for pattern in part], documents=[pattern.text for pattern in part])
+    client.close()
+
+
+def _publish(built: Path, cached: Path) -> None:
+    """Put a copy in place by one rename.  A home that cannot be written, or a quicker process, is no fault."""
+    with suppress(OSError):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".building-", dir=cached.parent))
+        try:
+            shutil.copytree(built, aside / "index")
+            (aside / "index").rename(cached)
+            _prune(cached)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _prune(current: Path) -> None:
+    """Keep the newest few indexes; older patterns' are of no use to anyone."""
+    others = [path for path in current.parent.iterdir() if path != current and not path.name.startswith(".")]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in others[KEPT_INDEXES - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
