@@ -6,13 +6,8 @@ windows, whatever process they live in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
-
-import httpx2
-from openai import AsyncOpenAI, OpenAI
+from typing import TYPE_CHECKING, Any
 
 from dslkit.errors import SettingsError
 from dslkit.ledger import Ledger
@@ -28,8 +23,13 @@ from dslkit.llm.retry import RetryPolicy
 from dslkit.llm.sharing import MemoryState, file_state, lane_name
 from dslkit.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
 OFFLINE_PROVIDER = "dslkit"
 _OFFLINE_URL = "http://offline.invalid/v1"
+_STUBBORN = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +37,14 @@ class Connection:
     """How to talk to a model; every field has a default that comes from the settings.
 
     ``answer`` selects the server without a network.  ``limits`` None takes those of the settings (offline: none).
-    ``cache`` True answers equal requests from ``home``/cache.  ``recorder`` None records in the ledger of the home.
+    ``cache`` True answers equal requests from ``home``/cache, a store answers from its own folder.  ``recorder`` None
+    records in the ledger of the home.
     """
 
     answer: Answerer | None = None
     limits: Limits | None = None
-    retry: RetryPolicy = RetryPolicy()
-    cache: bool = False
+    retry: RetryPolicy = _STUBBORN
+    cache: AnswerStore | bool = False
     recorder: Recorder | None = None
     on_attempt: AttemptHook | None = None
     latency_s: float = 0.0
@@ -51,7 +52,7 @@ class Connection:
 
 def async_openai_client(
     *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
-) -> AsyncOpenAI:
+) -> clients.AsyncOpenAI:
     """A plain AsyncOpenAI whose every attempt is throttled, retried and recorded.
 
     ``options`` are fields of ``Connection`` (``answer``, ``limits``, ``cache``, …) or arguments of AsyncOpenAI
@@ -61,7 +62,9 @@ def async_openai_client(
     return clients.async_client(wiring.seam(), inner=wiring.inner(), **wiring.openai_options())
 
 
-def openai_client(*, connection: Connection | None = None, settings: Settings | None = None, **options: Any) -> OpenAI:
+def openai_client(
+    *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
+) -> clients.OpenAI:
     """A plain OpenAI; as ``async_openai_client``."""
     wiring = _Wiring(connection, settings, options)
     return clients.client(wiring.seam(), inner=wiring.inner(), **wiring.openai_options())
@@ -69,7 +72,7 @@ def openai_client(*, connection: Connection | None = None, settings: Settings | 
 
 def async_http_client(
     *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
-) -> httpx2.AsyncClient:
+) -> clients.AsyncHttpClient:
     """The bare asynchronous httpx client, for libraries that build their own AsyncOpenAI.
 
     ``options`` are fields of ``Connection`` or arguments of httpx2.AsyncClient.  Switch the library's own retries off.
@@ -80,7 +83,7 @@ def async_http_client(
 
 def http_client(
     *, connection: Connection | None = None, settings: Settings | None = None, **options: Any
-) -> httpx2.Client:
+) -> clients.HttpClient:
     """The bare synchronous httpx client; as ``async_http_client``."""
     wiring = _Wiring(connection, settings, options)
     return clients.http_client(wiring.seam(), inner=wiring.inner(), **wiring.options)
@@ -125,7 +128,7 @@ class _Wiring:
             provider_name=OFFLINE_PROVIDER if offline else None,
             refunds=limits.refunds,
             max_wait_s=limits.max_wait_s,
-            cache=AnswerStore(self._home / "cache") if self._connection.cache else None,
+            cache=self._cache(),
         )
 
     @property
@@ -144,6 +147,12 @@ class _Wiring:
             tokens=self._settings.tokens_per_minute,
             concurrency=concurrency,
         )
+
+    def _cache(self) -> AnswerStore | None:
+        wanted = self._connection.cache
+        if isinstance(wanted, AnswerStore):
+            return wanted
+        return AnswerStore(self._home / "cache") if wanted else None
 
     def _recorder(self) -> Recorder:
         recorder: Recorder = self._connection.recorder or Ledger(self._home, prices=self._settings.prices).recorder()

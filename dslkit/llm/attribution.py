@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from dslkit.records import Attribution, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _NOBODY = Attribution()
 _current: ContextVar[Attribution] = ContextVar("dslkit_attribution", default=_NOBODY)

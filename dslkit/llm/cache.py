@@ -12,10 +12,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FORMAT = 1
 _KEPT_HEADERS = ("content-type", "x-request-id", "openai-version")

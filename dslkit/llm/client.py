@@ -1,20 +1,37 @@
 """Plain openai clients on the seam, and the bare httpx clients for libraries that build their own.
 
-Asynchronous clients go over aiohttp, which costs about half the time of httpx2's own pool; synchronous ones over httpx2.
-Proxies, certificates and ``HTTP_PROXY`` are the SDK's business as ever: both what it makes for the plain way and what it
-makes for proxies is wrapped.
+Asynchronous clients go over aiohttp, which costs about half the time of httpx2's own pool; synchronous ones over
+httpx2.  Proxies, certificates and ``HTTP_PROXY`` are the SDK's business as ever: both what it makes for the plain way
+and what it makes for proxies is wrapped.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
-from dslkit.llm.exchange import Seam
 from dslkit.llm.transport import AsyncSeamTransport, SeamTransport, telling_when_bytes_leave
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from dslkit.llm.exchange import Seam
+
+AsyncHttpClient: TypeAlias = httpx2.AsyncClient
+HttpClient: TypeAlias = httpx2.Client
+
+__all__ = [
+    "AsyncHttpClient",
+    "AsyncOpenAI",
+    "HttpClient",
+    "OpenAI",
+    "async_client",
+    "async_http_client",
+    "client",
+    "http_client",
+]
 
 
 class _AioHttpClient(DefaultAioHttpClient):

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dslkit.llm.protocol import CHARS_PER_TOKEN, RequestFacts
-from dslkit.records import Usage
+
+if TYPE_CHECKING:
+    from dslkit.records import Usage
 
 DEFAULT_OUTPUT_TOKENS = 256
 _FORGET = 0.1

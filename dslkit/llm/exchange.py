@@ -1,7 +1,7 @@
 """One call from request to answer: admit -> reserve -> send -> settle -> retry.
 
-The course of a call is a generator of steps, so that there is one of it: the transports carry its steps out, awaiting or
-blocking, and send the results in.  Nothing here waits, sleeps or reads a socket.
+The course of a call is a generator of steps, so that there is one of it: the transports carry its steps out, awaiting
+or blocking, and send the results in.  Nothing here waits, sleeps or reads a socket.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
 
 from dslkit.llm import attribution
-from dslkit.llm.cache import AnswerStore, Stored
 from dslkit.llm.estimate import Estimate, Estimator
 from dslkit.llm.gate import Clock, Gate, Permit
 from dslkit.llm.headers import server_limits
@@ -33,6 +32,9 @@ from dslkit.llm.protocol import (
 from dslkit.llm.recorder import NullRecorder, Recorder
 from dslkit.llm.retry import TOO_MANY_REQUESTS, RetryPolicy, Verdict, judge_status
 from dslkit.records import Attribution, CallEnd, CallStart, Outcome, Usage
+
+if TYPE_CHECKING:
+    from dslkit.llm.cache import AnswerStore, Stored
 
 logger = logging.getLogger(__name__)
 

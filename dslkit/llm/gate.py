@@ -14,12 +14,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dslkit.errors import TooLargeError, WaitTooLongError
-from dslkit.llm.headers import ServerLimits
-from dslkit.llm.sharing import State
 from dslkit.llm.throttle import POLL_S, Lane, WindowUse
-from dslkit.records import Priority
+
+if TYPE_CHECKING:
+    from dslkit.llm.headers import ServerLimits
+    from dslkit.llm.sharing import State
+    from dslkit.records import Priority
 
 DEFAULT_CONCURRENCY = 64
 INTERACTIVE_IN_A_ROW = 4  # then one of batch may pass

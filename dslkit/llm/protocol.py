@@ -1,16 +1,19 @@
 """Reading OpenAI's protocol: what a request asks for, what a response says it used, how a stream ends.
 
-Everything here takes bytes or decoded JSON and gives plain values; what does not look as expected is unknown, not an error.
+Everything here takes bytes or decoded JSON and gives plain values; what does not look as expected is unknown, not an
+error.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dslkit.records import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 CHARS_PER_TOKEN = 4  # OpenAI's rule of thumb for English text, also what its limiter charges by
 IMAGE_TOKENS = 765  # one 1024 x 1024 image at high detail, by OpenAI's vision guide

@@ -1,4 +1,4 @@
-"""What the transport asks of a ledger, and small recorders that fit: one in memory, one that does nothing, one that fans out."""
+"""What the transport asks of a ledger, and small recorders that fit: in memory, doing nothing, calling a hook."""
 
 from __future__ import annotations
 

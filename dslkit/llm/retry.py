@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from dslkit.llm.account import exhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_FAILURES = 5
 DEFAULT_BACKOFF_S = 0.5

@@ -1,8 +1,8 @@
 """Where the state of a lane lives: in this process, or in a file that all processes of the machine map.
 
-The file's lock is held for microseconds.  A process shows that it lives by a lock on a byte of its own: pids are reused,
-locks are not.  Should somebody be stopped while holding the file's lock, nobody waits for it for long: what cannot be
-written now is written with the next turn.
+The file's lock is held for microseconds.  A process shows that it lives by a lock on a byte of its own: pids are
+reused, locks are not.  Should somebody be stopped while holding the file's lock, nobody waits for it for long: what
+cannot be written now is written with the next turn.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import logging
 import mmap
 import os
 import subprocess
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dslkit.llm.throttle import MAX_SLOTS, RING, Lane, Limit, table_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -218,12 +219,12 @@ def file_state(path: Path, limits: Sequence[Limit]) -> FileState:
 
 def lane_name(provider: str, key: str, model: str) -> str:
     """A file name for what a key may do with a model; tells nothing of the key."""
-    return hashlib.blake2b("\0".join((provider, key, model)).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(f"{provider}\0{key}\0{model}".encode(), digest_size=12).hexdigest()
 
 
 @functools.cache
 def boot_id() -> float:
-    """A number for this boot of the machine, the same in all its processes: monotonic stamps mean nothing across boots."""
+    """A number for this boot of the machine, the same in all its processes: stamps mean nothing across boots."""
     try:
         text = _BOOT_ID.read_text(encoding="ascii")
     except OSError:
@@ -232,9 +233,7 @@ def boot_id() -> float:
 
 
 def _sysctl_boot_id() -> str:
-    """The boot id where there is no /proc (macOS)."""
-    if sys.platform != "darwin":
-        raise OSError("No boot id on this system: windows cannot be shared between processes here")
+    """The boot id where there is no /proc: macOS."""
     command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - a fixed command
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import httpx2
 
-from dslkit.llm.exchange import Attempt, Streamed
 from dslkit.llm.protocol import Answer, EventStream
-from dslkit.records import Outcome, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from dslkit.llm.exchange import Attempt, Streamed
+    from dslkit.records import Outcome, Usage
 
 DEFAULT_UNREAD_S = 60.0
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})

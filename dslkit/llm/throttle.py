@@ -12,9 +12,11 @@ differ in on their way to the server, and which grows when the server proves it 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Unit = Literal["requests", "tokens"]
 

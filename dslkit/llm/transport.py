@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import aiohttp
 import httpx2
 
 from dslkit.llm.exchange import Admit, Pause, Read, Reply, Seam, Send, Step, Steps, Work, steps_of
-from dslkit.llm.gate import Permit
 from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from dslkit.llm.gate import Permit
 
 _BODY_WRITTEN = ("http11.send_request_body.complete", "http2.send_request_body.complete")
 _leaving: ContextVar[Permit | None] = ContextVar("dslkit_leaving", default=None)
@@ -58,9 +62,10 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
             case Read(response):
                 return await _read(response)
             case Pause(seconds):
-                return await asyncio.sleep(seconds)
+                await asyncio.sleep(seconds)
             case Work(act):
-                return await asyncio.to_thread(act)
+                await asyncio.to_thread(act)
+        return None
 
     async def _send(self, request: httpx2.Request, permit: Permit | None) -> httpx2.Response:
         if permit is None:
@@ -119,9 +124,10 @@ class SeamTransport(httpx2.BaseTransport):
                 finally:
                     response.close()
             case Pause(seconds):
-                return time.sleep(seconds)
+                time.sleep(seconds)
             case Work(act):
-                return act()
+                act()
+        return None
 
     def _send(self, request: httpx2.Request, permit: Permit | None) -> httpx2.Response:
         if permit is not None:
@@ -144,7 +150,7 @@ async def _read(response: httpx2.Response) -> bytes:
 
 
 def _trace(permit: Permit) -> Callable[[str, object], None]:
-    """httpcore's hook for one request: it tells when the body has been written."""
+    """Httpcore's hook for one request: it tells when the body has been written."""
 
     def trace(event: str, _: object) -> None:
         if event in _BODY_WRITTEN:
@@ -168,7 +174,7 @@ async def _on_chunk(*_: object) -> None:
 
 
 def telling_when_bytes_leave() -> aiohttp.TraceConfig:
-    """aiohttp's hook for a session: it fires in the step that writes a request's body."""
+    """Aiohttp's hook for a session: it fires in the step that writes a request's body."""
     config = aiohttp.TraceConfig()
     config.on_request_chunk_sent.append(_on_chunk)
     config.freeze()

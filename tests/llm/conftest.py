@@ -1,0 +1,66 @@
+"""A server on loopback that keeps OpenAI's rules: real HTTP, true sliding windows, faults on request."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dslkit.llm.recorder import MemoryRecorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass
+class FakeServer:
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def reset(self, **config: Any) -> None:
+        self._call("/reset", config)
+
+    def stats(self) -> dict[str, Any]:
+        return self._call("/stats")
+
+    def _call(self, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+
+@pytest.fixture(scope="session")
+def server_process(shared: Path) -> Iterator[FakeServer]:
+    command = [sys.executable, str(shared / "bench" / "fake_openai.py"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield FakeServer(int(process.stdout.readline().split()[1]))
+        process.terminate()
+        process.stdout.read()
+
+
+@pytest.fixture
+def server(server_process: FakeServer) -> FakeServer:
+    server_process.reset()
+    return server_process
+
+
+@pytest.fixture
+def recorder() -> MemoryRecorder:
+    return MemoryRecorder()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the package does."""
+    return "asyncio"
