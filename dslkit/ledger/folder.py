@@ -5,6 +5,7 @@ home/ledger/manifest.json   which parts count and which segments they hold; a co
 home/ledger/journal/        segments: ``.new`` (being made), ``.open`` (locked by its writer), ``.jsonl`` (sealed)
 home/ledger/parts/          immutable Parquet files
 home/ledger/archive/        segments that parts hold, gzipped: enough to make all parts again
+home/ledger/live/           links to the parts that count, for the views
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class Folder:
         return self.root / "manifest.copy.json"
 
     @property
+    def live(self) -> Path:
+        """A link to links to the parts that count, for ``ledger.duckdb``."""
+        return self.root / "live"
+
+    @property
     def lock(self) -> Path:
         """Held by whoever compacts, rebuilds or prunes."""
         return self.root / "upkeep.lock"
@@ -97,7 +103,7 @@ class Folder:
 def _split(names: list[str]) -> Iterator[tuple[str, str]]:
     for name in names:
         stem, dot, suffix = name.partition(".")
-        if dot + suffix in (OPEN, SEALED):
+        if dot + suffix in (OPEN, SEALED) and "-" in stem:
             yield stem, dot + suffix
 
 

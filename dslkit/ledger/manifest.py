@@ -33,7 +33,6 @@ class Part:
     sha256: str
     content: str
     sums: dict[str, str | None]
-    segments: tuple[str, ...]
     schema: int = SCHEMA_VERSION
 
 
@@ -47,7 +46,11 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The state of a ledger apart from segments not yet taken in."""
+    """The state of a ledger apart from segments not yet taken in.
+
+    ``taken`` are the segments whose records are in parts (a segment leaves it when its file has left the journal);
+    ``skipped`` counts the torn lines passed over in a segment.
+    """
 
     generation: int = 0
     schema: int = SCHEMA_VERSION
@@ -72,7 +75,7 @@ def read_manifest(folder: Folder) -> Manifest:
         found = _read(path)
         if found is not None:
             return found
-    if _has_any(folder.parts) or _has_any(folder.archive) or folder.manifest.exists():
+    if _has_any(folder.parts, "*.parquet") or _has_any(folder.archive, "*.gz") or folder.manifest.exists():
         raise LedgerError(
             f"The manifest in {folder.root} is gone or damaged, so what counts cannot be told. "
             "Run `dslkit ledger rebuild`: it makes all parts again from the archived segments."
@@ -107,7 +110,7 @@ def _read(path: Path) -> Manifest | None:
 
 
 def _from_json(values: dict[str, Any]) -> Manifest:
-    parts = tuple(Part(**{**part, "segments": tuple(part["segments"])}) for part in values.pop("parts"))
+    parts = tuple(Part(**part) for part in values.pop("parts"))
     replaced = tuple(Replaced(**one) for one in values.pop("replaced"))
     return Manifest(**{**values, "parts": parts, "replaced": replaced, "taken": frozenset(values["taken"])})
 
@@ -116,8 +119,5 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _has_any(folder: Path) -> bool:
-    try:
-        return any(not one.name.startswith(".") for one in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+def _has_any(folder: Path, pattern: str) -> bool:
+    return any(not path.name.startswith(".") for path in folder.glob(pattern))

@@ -94,13 +94,29 @@ ITEMS: Final[Columns] = {
 
 MARKS: Final[Columns] = {"name": "VARCHAR"}
 
-# What a part of each kind holds.  Runs, items and marks may be written again: the latest record counts.
+# A call priced again when prices changed.
+PRICES: Final[Columns] = {
+    name: CALLS[name] for name in ("call_id", "attempt", "cost_usd", "price_source", "price_version")
+}
+
+# What a part of each kind holds.  All but calls may be written again: the latest record counts.
 _RECORDED = {"recorded_at": "TIMESTAMPTZ"}
-PARTS: Final[dict[str, Columns]] = {
+RECORDS: Final[dict[str, Columns]] = {
     "calls": CALLS,
     "runs": {**RUNS, **_RECORDED},
     "items": {**ITEMS, **_RECORDED},
     "marks": {**MARKS, **_RECORDED},
+    "prices": {**PRICES, **_RECORDED},
+}
+PARTS: Final[dict[str, Columns]] = {kind: {**columns, "segment": "VARCHAR"} for kind, columns in RECORDS.items()}
+
+# The instant that says which month a record belongs to.
+INSTANTS: Final[dict[str, str]] = {
+    "calls": "coalesce(started_at, ended_at)",
+    "runs": "started_at",
+    "items": "started_at",
+    "marks": "recorded_at",
+    "prices": "recorded_at",
 }
 
 # What one line of a journal may hold.

@@ -19,6 +19,7 @@ from dslkit.errors import LedgerError
 from dslkit.ledger import schema
 from dslkit.ledger.folder import OPEN, is_locked
 from dslkit.ledger.manifest import Manifest, read_manifest
+from dslkit.ledger.views import SEGMENT, attempts, read_parts, view_queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from dslkit.ledger.folder import Folder
 
 ATTEMPTS = 20  # each further one means that the ledger was changed in the few milliseconds of the one before
-_NO_TAGS = "MAP {}::MAP(VARCHAR, VARCHAR)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ def open_snapshot(root: duckdb.DuckDBPyConnection, folder: Folder) -> duckdb.Duc
         state = take_state(folder)
         cursor = root.cursor()
         try:
-            _load_segments(cursor, state)
-            create_views(cursor, folder, state.manifest)
+            _load(cursor, state)
+            _create_views(cursor, folder, state.manifest)
         except duckdb.IOException as error:
             # A segment was renamed or taken in, or a part replaced, since we looked: look again.
             cursor.close()
@@ -71,97 +71,36 @@ def open_snapshot(root: duckdb.DuckDBPyConnection, folder: Folder) -> duckdb.Duc
     ) from missing
 
 
-def _load_segments(cursor: duckdb.DuckDBPyConnection, state: State) -> None:
+def _load(cursor: duckdb.DuckDBPyConnection, state: State) -> None:
     """Fill temporary tables with what no part holds yet."""
-    if state.segments:
-        source = schema.from_lines([str(path) for path in state.segments.values()])
-        cursor.execute(f"CREATE TEMP TABLE lines AS SELECT *, {segment_name('filename')} AS segment FROM {source}")
-    else:
-        cursor.execute(
-            f"CREATE TEMP TABLE lines AS SELECT *, NULL::VARCHAR AS segment FROM ({schema.empty(schema.LINES)})"
-        )
+    load_lines(cursor, state.segments)
     cursor.execute("CREATE TEMP TABLE living (segment VARCHAR)")
     if state.living:
         names = ", ".join(f"({schema.text(name)})" for name in sorted(state.living))
         cursor.execute(f"INSERT INTO living VALUES {names}")
-    cursor.execute(f"CREATE TEMP TABLE live_calls AS {attempts('lines')}")
+    cursor.execute(f"CREATE TEMP TABLE attempts AS {attempts('lines')}")
 
 
-def segment_name(filename: str) -> str:
-    """SQL for the segment's id in a file name."""
-    return f"regexp_extract({filename}, '([^/]+)[.][a-z]+$', 1)"
+def load_lines(cursor: duckdb.DuckDBPyConnection, segments: dict[str, Path]) -> None:
+    """Read segments into the temporary table ``lines``; a torn line is a row without a kind."""
+    if segments:
+        source = schema.from_lines([str(path) for path in segments.values()])
+        query = f"SELECT *, {SEGMENT} AS segment FROM {source}"
+    else:
+        query = f"SELECT *, NULL::VARCHAR AS segment FROM ({schema.empty(schema.LINES)})"
+    cursor.execute(f"CREATE TEMP TABLE lines AS {query}")
 
 
-def attempts(source: str) -> str:
-    """SQL for the attempts in lines: each end, and each start without one as an attempt of unknown outcome."""
-    columns = schema.select_list(schema.CALLS)
-    unknown = ", ".join("'unknown' AS outcome" if name == "outcome" else schema.quoted(name) for name in schema.CALLS)
-    return (
-        f"SELECT {columns} FROM {source} WHERE k = 'end' UNION ALL SELECT {unknown} FROM ("
-        f"SELECT DISTINCT ON (call_id, attempt) * FROM {source} s WHERE k = 'start' AND NOT EXISTS ("
-        f"SELECT 1 FROM {source} e WHERE e.k = 'end' AND e.call_id = s.call_id AND e.attempt = s.attempt))"
+def _create_views(cursor: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest) -> None:
+    parts = {kind: _from_parts(folder, manifest, kind) for kind in schema.PARTS}
+    priced = (
+        bool(manifest.of("prices")) or cursor.execute("FROM lines WHERE k = 'price' LIMIT 1").fetchone() is not None
     )
+    queries = view_queries(parts, attempts="FROM attempts", living="segment IN (FROM living)", priced=priced)
+    for name, query in queries.items():
+        cursor.execute(f"CREATE TEMP VIEW {name} AS {query}")
 
 
-def from_parts(folder: Folder, manifest: Manifest, kind: str) -> str:
-    """SQL for all rows of a kind in parts."""
+def _from_parts(folder: Folder, manifest: Manifest, kind: str) -> str:
     files = [str(folder.parts / part.file) for part in manifest.of(kind)]
-    columns = schema.PARTS[kind]
-    if not files:
-        return schema.empty(columns)
-    listed = ", ".join(map(schema.text, files))
-    return f"SELECT {schema.select_list(columns)} FROM read_parquet([{listed}])"
-
-
-def create_views(cursor: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest) -> None:
-    """The public views over parts and the temporary tables."""
-    calls = f"{from_parts(folder, manifest, 'calls')} UNION ALL FROM live_calls"
-    cursor.execute(f"CREATE TEMP VIEW calls AS {public_calls(calls)}")
-    for kind, public in (("runs", public_runs), ("items", public_items), ("marks", public_marks)):
-        columns = schema.select_list(schema.PARTS[kind])
-        old = f"SELECT *, false AS living FROM ({from_parts(folder, manifest, kind)})"
-        new = f"SELECT {columns}, segment IN (FROM living) AS living FROM lines WHERE k = '{kind[:-1]}'"
-        cursor.execute(f"CREATE TEMP VIEW {kind} AS {public(f'{old} UNION ALL {new}')}")
-
-
-def public_calls(source: str) -> str:
-    """SQL of the view ``calls``."""
-    shown = {name: schema.quoted(name) for name in schema.CALLS}
-    shown["call_id"] = "call_id::VARCHAR AS call_id"
-    shown["tags"] = f"coalesce(tags, {_NO_TAGS}) AS tags"
-    shown["stream"] = "coalesce(stream, false) AS stream"
-    shown["cache_hit"] = "coalesce(cache_hit, false) AS cache_hit"
-    return f"SELECT {', '.join(shown.values())} FROM ({source})"
-
-
-def public_runs(source: str) -> str:
-    """SQL of the view ``runs``: the record of a run's end counts, else the latest; a dead run was interrupted."""
-    shown = {name: schema.quoted(name) for name in schema.RUNS}
-    shown["status"] = "CASE WHEN status = 'running' AND NOT living THEN 'interrupted' ELSE status END AS status"
-    shown["tags"] = f"coalesce(tags, {_NO_TAGS}) AS tags"
-    order = "status <> 'running' DESC, living DESC, recorded_at DESC"
-    return f"SELECT {', '.join(shown.values())} FROM ({source}) {_latest('run_id', order)}"
-
-
-def public_items(source: str) -> str:
-    """SQL of the view ``items``: the latest record of each item of a run."""
-    shown = {name: schema.quoted(name) for name in schema.ITEMS}
-    shown["findings"] = "coalesce(findings, []) AS findings"
-    shown["repairs"] = "coalesce(repairs, []) AS repairs"
-    shown["tags"] = f"coalesce(tags, {_NO_TAGS}) AS tags"
-    counts = [
-        f"len(list_filter(coalesce(findings, []), lambda f: f.severity = '{severity}'))::INTEGER AS {severity}_findings"
-        for severity in ("error", "warning")
-    ]
-    seconds = "epoch_us(ended_at) / 1e6 - epoch_us(started_at) / 1e6 AS seconds"
-    columns = ", ".join([*shown.values(), seconds, *counts])
-    return f"SELECT {columns} FROM ({source}) {_latest('run_id, item_id', 'recorded_at DESC')}"
-
-
-def public_marks(source: str) -> str:
-    """SQL of the view ``marks``: points in time to count from."""
-    return f"SELECT name, recorded_at FROM ({source})"
-
-
-def _latest(key: str, order: str) -> str:
-    return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+    return read_parts(kind, files) if files else schema.empty(schema.PARTS[kind])

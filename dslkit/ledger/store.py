@@ -10,9 +10,11 @@ import duckdb
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import queries
+from dslkit.ledger.compaction import Compacted, compact
 from dslkit.ledger.folder import Folder
 from dslkit.ledger.manifest import read_manifest
 from dslkit.ledger.snapshot import ATTEMPTS, open_snapshot
+from dslkit.ledger.viewfile import create_file
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +41,9 @@ class Ledger:
         """The recorder of this process for this home, shared by all who ask; LedgerError when it cannot write."""
         from dslkit.ledger.recorder import shared  # noqa: PLC0415 - prices take 0.25 s to load, reading needs none
 
-        return shared(self._folder.home, self._prices)
+        recorder = shared(self._folder.home, self._prices)
+        create_file(self._folder)
+        return recorder
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """The rows of a query over ``calls``, ``runs`` and ``items``, as they are now, held in memory.
@@ -81,6 +85,10 @@ class Ledger:
         recorder = self.recorder()
         recorder.mark(queries.RESET)
         recorder.flush()
+
+    def compact(self, *, wait_s: float = 30.0) -> Compacted:
+        """Take finished segments into parts; harmless at any time.  LedgerError when another process is at it."""
+        return compact(self._folder, wait_s=wait_s)
 
     def snapshot(self) -> duckdb.DuckDBPyConnection:
         """A cursor with the views of this moment, for several queries over one and the same state."""

@@ -1,0 +1,151 @@
+"""Sealed segments on their way into parts and archives: which may be taken in, and what their heads say."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dslkit.ledger.folder import NEW, OPEN, SEALED, lock_now, sync_data, sync_folder
+from dslkit.ledger.lines import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from dslkit.ledger.folder import Folder
+    from dslkit.ledger.manifest import Manifest
+
+ARCHIVED = SEALED + ".gz"
+UNBORN_SECONDS = 3600.0  # a ``.new`` file this old was left by a process that died within its first millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first line of a segment; all defaults where it is damaged."""
+
+    schema: int = 1
+    carried: tuple[tuple[str, int], ...] = ()
+
+
+def read_head(path: Path) -> Head:
+    """The head of a segment, plain or gzipped; FileNotFoundError if it is gone."""
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            values: dict[str, Any] = json.loads(file.readline())
+        return Head(int(values["schema"]), tuple((str(key), int(attempt)) for key, attempt in values["carried"]))
+    except (ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile):
+        return Head()
+
+
+def successor(name: str) -> str:
+    """The id of the segment that the same writer began next."""
+    writer, _, sequence = name.rpartition("-")
+    return f"{writer}-{int(sequence) + 1:06d}" if sequence.isdigit() else ""
+
+
+def seal_orphans(folder: Folder) -> list[str]:
+    """Seal the segments whose writers are dead, and clear away what they never finished to create."""
+    sealed = [name for name, path in folder.segments().items() if path.suffix == OPEN and _seal_if_dead(path)]
+    for path in folder.journal.glob(f"*{NEW}"):
+        _clear_if_unborn(path)
+    return sealed
+
+
+def _seal_if_dead(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if not lock_now(descriptor):
+            return False
+        # Its last lines may be in the page cache only; the archive that will replace it is synced.
+        path.rename(path.with_suffix(SEALED))
+    except OSError:
+        return False  # sealed by its writer in this very moment, or locks fail here: then nobody is declared dead
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _clear_if_unborn(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime < UNBORN_SECONDS:
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if lock_now(descriptor):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def ready(folder: Folder, manifest: Manifest) -> dict[str, Path]:
+    """Sealed segments that no part holds, each after all earlier ones of its writer; not those of a newer dslkit."""
+    known = {path.name.removesuffix(ARCHIVED) for path in folder.archive.glob(f"*{ARCHIVED}")}
+    chosen: dict[str, Path] = {}
+    stopped: set[str] = set()
+    for name, path in folder.segments().items():  # in order of writer and sequence
+        writer = name.rpartition("-")[0]
+        if name in manifest.taken or name in known or writer in stopped:
+            continue
+        if path.suffix != SEALED or read_head(path).schema > SCHEMA_VERSION:
+            stopped.add(writer)
+        else:
+            chosen[name] = path
+    return chosen
+
+
+def batches(paths: dict[str, Path], most_bytes: int) -> Iterator[dict[str, Path]]:
+    """Cut the segments, in order, into batches that fit in memory."""
+    batch: dict[str, Path] = {}
+    size = 0
+    for name, path in paths.items():
+        size += path.stat().st_size
+        batch[name] = path
+        if size >= most_bytes:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
+
+
+def moved_on(batch: dict[str, Path], elsewhere: dict[str, Path]) -> set[tuple[str, int]]:
+    """The open calls that a later segment, not in the batch, has taken over."""
+    keys: set[tuple[str, int]] = set()
+    for name in batch:
+        later = successor(name)
+        if later not in batch and later in elsewhere:
+            keys.update(read_head(elsewhere[later]).carried)
+    return keys
+
+
+def archive(folder: Folder, names: Iterable[str]) -> list[str]:
+    """Gzip taken segments and remove them from the journal; return the ids that have left it."""
+    gone: list[str] = []
+    segments = folder.segments()
+    for name in names:
+        path = segments.get(name)
+        if path is not None:
+            _gzip(path, folder.archive / (name + ARCHIVED))
+            path.unlink()
+        gone.append(name)
+    return gone
+
+
+def _gzip(path: Path, target: Path) -> None:
+    """A copy that is complete and durable before it has its name.  Without a time stamp: equal in, equal out."""
+    aside = target.with_name(f".{target.name}")
+    with path.open("rb") as source, aside.open("wb") as raw:
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed:
+            shutil.copyfileobj(source, packed, 1 << 20)
+        raw.flush()
+        sync_data(raw.fileno())
+    aside.replace(target)
+    sync_folder(target.parent)
