@@ -13,12 +13,12 @@ from dslkit.notebooks.parameters import Parameter, ParameterError, read_paramete
 from dslkit.notebooks.start import run
 
 if TYPE_CHECKING:
-    from dslkit.notebooks.results import record, results
+    from dslkit.notebooks.scraps import record, results
 
 __all__ = ["Parameter", "ParameterError", "find", "read_parameters", "record", "results", "run"]
 
 
 def __getattr__(name: str) -> object:
     if name in {"record", "results"}:
-        return getattr(import_module("dslkit.notebooks.results"), name)
+        return getattr(import_module("dslkit.notebooks.scraps"), name)
     raise AttributeError(f"module 'dslkit.notebooks' has no attribute {name!r}")

@@ -15,7 +15,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io
 
-from dslkit.notebooks.kernel import OwnKernelManager
+from dslkit.notebooks.kernel import OwnKernelManager, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +27,15 @@ _IOPUB_PATIENCE_S = 60  # a cell that printed 100 MB needs more than nbclient's 
 class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill ships no types
     """Runs the cells; one that a dead kernel, a timeout or Ctrl-C ends is failed, and its output says why."""
 
-    def __init__(self, manager: NotebookExecutionManager, *, environment: Mapping[str, str], **options: Any) -> None:
-        super().__init__(manager, kernel_manager_class=OwnKernelManager, iopub_timeout=_IOPUB_PATIENCE_S, **options)
-        self._environment = dict(environment)
+    def __init__(self, manager: NotebookExecutionManager, **options: Any) -> None:
+        super().__init__(manager, iopub_timeout=_IOPUB_PATIENCE_S, **options)
 
-    def execute(self) -> NotebookNode:
-        """Run all cells in a kernel with the environment given."""
-        nb: NotebookNode = super().execute(env=self._environment)
-        return nb
+    def run(self, environment: Mapping[str, str]) -> None:
+        """Run all cells in a kernel with this environment."""
+        with sockets() as options:
+            self.km = OwnKernelManager(kernel_name=self.kernel_name, **options)
+            self.owns_km = True  # nbclient takes a manager that exists for someone else's, to be left running
+            self.execute(env=dict(environment))
 
     def execute_cell(self, cell: NotebookNode, cell_index: int, *arguments: Any, **options: Any) -> NotebookNode:
         """Run one cell."""

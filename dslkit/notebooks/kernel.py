@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from jupyter_client.manager import AsyncKernelManager
 from dslkit.notebooks.parameters import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 OWN = "python3"
 _OWN_NAMES = frozenset({"", "python", OWN})
@@ -22,18 +23,7 @@ _LONGEST_SOCKET_PATH = 90  # Unix allows 104 to 108 bytes; the port's suffix nee
 
 
 class OwnKernelManager(AsyncKernelManager):
-    """Starts "python3" with the interpreter that runs this, whatever kernelspec of that name is installed.
-
-    Over ``ipc``: quick, open to nobody else, and without ipykernel's warning about plain TCP.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        folder = tempfile.TemporaryDirectory(prefix="dslkit-", ignore_cleanup_errors=True)
-        path = Path(folder.name) / "kernel.json"
-        if len(str(path)) < _LONGEST_SOCKET_PATH and sys.platform != "win32":
-            options = {"transport": "ipc", "connection_file": str(path), **options}
-        super().__init__(**options)
-        self._folder = folder
+    """Starts "python3" with the interpreter that runs this, whatever kernelspec of that name is installed."""
 
     @property
     def kernel_spec(self) -> KernelSpec | None:
@@ -47,6 +37,18 @@ class OwnKernelManager(AsyncKernelManager):
                 language="python",
             )
         return self._kernel_spec
+
+
+@contextmanager
+def sockets() -> Iterator[Mapping[str, Any]]:
+    """Options of a kernel manager for Unix sockets in a folder of their own, which is gone afterwards.
+
+    They are open to nobody else, and ipykernel does not warn of them as it does of plain TCP.
+    """
+    with tempfile.TemporaryDirectory(prefix="dslkit-", ignore_cleanup_errors=True) as folder:
+        path = str(Path(folder) / "kernel.json")
+        fits = len(path) < _LONGEST_SOCKET_PATH and sys.platform != "win32"
+        yield {"transport": "ipc", "connection_file": path} if fits else {}
 
 
 def require(name: str) -> None:

@@ -33,6 +33,7 @@ _MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 _LAX = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
 _NOTHING = ("None", "null", "")
 _COLLECTIONS = frozenset({list, tuple, set})
+_STRUCTURES = _COLLECTIONS | {dict}
 _UNIONS = frozenset({Union, types.UnionType})
 
 
@@ -194,8 +195,9 @@ def _readings(value: object, kinds: frozenset[Any]) -> Iterator[object]:
     else:
         if value in _NOTHING and types.NoneType in kinds:
             yield None
+        if kinds & _STRUCTURES:
+            yield from _structure(value, kinds)
         yield from (value, _scalar(value)) if kinds & {str, Path} else (_scalar(value), value)
-        yield from _structure(value, kinds)
 
 
 def _scalar(text: str) -> object:
@@ -210,12 +212,10 @@ def _scalar(text: str) -> object:
 
 def _structure(text: str, kinds: frozenset[Any]) -> Iterator[object]:
     """A list or mapping in YAML or JSON; a list also as names between commas."""
-    if not kinds & {*_COLLECTIONS, dict}:
-        return
     if text.startswith(("[", "{")):
         try:
             yield yaml.safe_load(text)
         except yaml.YAMLError:
             return
-    elif kinds & _COLLECTIONS:
+    elif kinds & _COLLECTIONS and str not in kinds:
         yield [part.strip() for part in text.split(",")] if text else []

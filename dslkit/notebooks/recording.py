@@ -85,14 +85,13 @@ def _run_cells(nb: NotebookNode, kernel_name: str, environment: Any, options: di
     try:
         TruthfulClient(
             manager,
-            environment=environment,
             kernel_name=kernel_name,
             timeout=timeout,
             startup_timeout=startup,
             log=logger,
             log_output=options.get("log_output", False),
             **client_options,
-        ).execute()
+        ).run(environment)
     finally:
         manager.cleanup_pbar()
         manager.notebook_complete()
