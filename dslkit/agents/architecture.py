@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dslkit.agents.conversation import Ask
 from dslkit.agents.prompting import render, tagged, tagged_object
-from dslkit.agents.requirements import Brief
-from dslkit.knowledge.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.agents.conversation import Ask
+    from dslkit.agents.requirements import Brief
+    from dslkit.knowledge.patterns import Pattern
 
 STAGE = "architecture"
 
@@ -37,5 +40,7 @@ async def outline(ask: Ask, brief: Brief, patterns: Sequence[Pattern] = ()) -> O
     return Outline(
         text=tagged(reply, "outline") or reply.strip(),
         nodes=tuple(node for node in nodes if isinstance(node, dict)) if isinstance(nodes, list) else (),
-        edges=tuple(tuple(map(str, edge)) for edge in edges if isinstance(edge, list)) if isinstance(edges, list) else (),
+        edges=tuple(tuple(map(str, edge)) for edge in edges if isinstance(edge, list))
+        if isinstance(edges, list)
+        else (),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from dslkit.agents.architecture import Outline
-from dslkit.agents.conversation import Ask
 from dslkit.agents.prompting import render
-from dslkit.agents.requirements import Brief
-from dslkit.knowledge.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.agents.architecture import Outline
+    from dslkit.agents.conversation import Ask
+    from dslkit.agents.requirements import Brief
+    from dslkit.knowledge.patterns import Pattern
 
 STAGE = "configuration"
 

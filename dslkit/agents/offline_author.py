@@ -41,7 +41,7 @@ def answer(messages: Sequence[Mapping[str, Any]]) -> str:
 
 def _said(messages: Sequence[Mapping[str, Any]], role: str) -> str:
     """All that a role said; content may be text or a list of parts."""
-    texts = []
+    texts: list[str] = []
     for message in messages:
         content = message.get("content")
         if message.get("role") in ({"system", "developer"} if role == "system" else {role}):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import json_repair
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Sections of a prompt; what a user, a pattern or a model wrote must not be able to close one.
 SECTIONS = ("requirement", "round", "patterns", "pattern", "brief", "outline", "findings", "reply", "current_plan")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dslkit.agents.configuration import AppMode
-from dslkit.agents.conversation import Ask
 from dslkit.agents.prompting import render
-from dslkit.records import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.agents.configuration import AppMode
+    from dslkit.agents.conversation import Ask
+    from dslkit.records import Finding
 
 STAGE = "quality"
 MAX_FINDINGS = 20  # more than a model can act on at once; the first are the gravest

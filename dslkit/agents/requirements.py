@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dslkit.agents.conversation import Ask
 from dslkit.agents.prompting import render, strings, tagged, tagged_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.agents.conversation import Ask
 
 STAGE = "requirements"
 
@@ -17,10 +20,11 @@ class Brief:
     """What the finished workflow must do.
 
     ``inputs`` and ``outputs`` are as the model gave them (name, type, description); ``text`` is the reply itself, which
-    the next agents read, so that a malformed brief loses nothing.
+    the next agents read, so that a malformed brief loses nothing.  ``rounds`` is the requirement it was made of.
     """
 
     text: str
+    rounds: tuple[str, ...] = ()
     goal: str = ""
     inputs: tuple[dict[str, Any], ...] = ()
     outputs: tuple[dict[str, Any], ...] = ()

@@ -8,19 +8,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
+from chromadb.api.types import Embeddable, EmbeddingFunction, Embeddings
 from chromadb.utils.embedding_functions import register_embedding_function
 
 
 @register_embedding_function
-class WordLlamaEmbedding(EmbeddingFunction[Documents]):
+class WordLlamaEmbedding(EmbeddingFunction[Embeddable]):
     """256 float32 values of length 1 for each text."""
 
     def __init__(self) -> None:
         self._model = _model()
 
-    def __call__(self, input: Documents) -> Embeddings:  # noqa: A002 - Chroma checks the parameter's name
-        return [vector for vector in self._model.embed(list(input), norm=True)]
+    def __call__(self, input: Embeddable) -> Embeddings:  # noqa: A002 - Chroma checks the parameter's name
+        return list(self._model.embed(list(input), norm=True))
 
     @staticmethod
     def name() -> str:

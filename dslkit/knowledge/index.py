@@ -11,18 +11,22 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import chromadb
-from chromadb.api import ClientAPI
+from chromadb.api.client import Client
 from chromadb.config import Settings
 
 from dslkit.knowledge.embedding import WordLlamaEmbedding, identity
-from dslkit.knowledge.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.knowledge.patterns import Pattern
 
 COLLECTION = "patterns"
 MAX_ADDED_AT_ONCE = 5_000  # Chroma 1.5.9 refuses more than 5,461
@@ -67,8 +71,10 @@ def fingerprint(patterns: Sequence[Pattern]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
-def _open(folder: Path) -> ClientAPI:
-    return chromadb.PersistentClient(str(folder), Settings(anonymized_telemetry=False))
+def _open(folder: Path) -> Client:
+    client = chromadb.PersistentClient(str(folder), Settings(anonymized_telemetry=False))
+    assert isinstance(client, Client)
+    return client
 
 
 def _copied(cached: Path, copy: Path) -> bool:

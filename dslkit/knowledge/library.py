@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dslkit.errors import UsageError
 from dslkit.knowledge.embedding import identity
 from dslkit.knowledge.index import PatternIndex, fingerprint
 from dslkit.knowledge.patterns import Pattern, check_id, read_folder, shipped_patterns, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CACHE_FOLDER = "knowledge"
 USER_FOLDER = "patterns"

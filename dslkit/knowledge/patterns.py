@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dslkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ID_FORM = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 MAX_ID_LENGTH = 80
@@ -46,7 +48,7 @@ class Pattern:
         return tuple(dict.fromkeys(str(node["type"]) for node in self.nodes))
 
     @property
-    def nodes(self) -> list[dict[str, object]]:
+    def nodes(self) -> list[dict[str, Any]]:
         """The plan's nodes."""
         nodes = self.plan["nodes_info"]
         assert isinstance(nodes, list)

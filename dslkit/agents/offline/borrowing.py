@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dslkit.agents.offline.wording import words_of
 from dslkit.knowledge.patterns import Pattern, shipped_patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PLAIN_SYSTEM = "You are a careful expert. Do exactly what the task says, keep to its limits, and give the result alone."
 LEAST_LIKENESS = 0.08

@@ -13,9 +13,15 @@ SEARCH: Final = re.compile(
     r"|search(?:es|ing)? for|latest (?:news|information)|look(?:s|ing)? up)\b",
     re.IGNORECASE,
 )
-WEB_PAGE: Final = re.compile(r"\b(?:web ?pages?|web ?sites?|html|articles? (?:at|on|from|behind)|regular expressions?|regex)\b", re.IGNORECASE)
-WEB_ADDRESS: Final = re.compile(r"(?:^|_|\b)(?:urls?|links?|web ?(?:page|site)s?|web address(?:es)?|page address)(?:$|_|\b)", re.IGNORECASE)
-EXTRACT_ADDRESS: Final = re.compile(r"\bextract\w*\s+(?:the\s+|a\s+)?(?:urls?|links?|web ?(?:page )?address)", re.IGNORECASE)
+WEB_PAGE: Final = re.compile(
+    r"\b(?:web ?pages?|web ?sites?|html|articles? (?:at|on|from|behind)|regular expressions?|regex)\b", re.IGNORECASE
+)
+WEB_ADDRESS: Final = re.compile(
+    r"(?:^|_|\b)(?:urls?|links?|web ?(?:page|site)s?|web address(?:es)?|page address)(?:$|_|\b)", re.IGNORECASE
+)
+EXTRACT_ADDRESS: Final = re.compile(
+    r"\bextract\w*\s+(?:the\s+|a\s+)?(?:urls?|links?|web ?(?:page )?address)", re.IGNORECASE
+)
 FIELDS: Final = re.compile(
     r"\bparameter extract\w*\b"
     r"|\bextract\w*\b[^.;]{0,60}\b(?:fields?|parameters?|elements|entities|attributes|details)\b[^.;]{0,30}\bfrom\b[^.;]{0,30}"
@@ -27,7 +33,9 @@ ITERATE: Final = re.compile(
     r"|\bfor (?:each|every) (?:chapter|section|keyword|topic|sub-?topic|item|entry|row|line|link|url|point|heading|question)\b",
     re.IGNORECASE,
 )
-RUN_CODE: Final = re.compile(r"\b(?:execut\w+|run(?:s|ning)?) (?:the |this |that )?(?:\w+ )?(?:code|program|script)\b", re.IGNORECASE)
+RUN_CODE: Final = re.compile(
+    r"\b(?:execut\w+|run(?:s|ning)?) (?:the |this |that )?(?:\w+ )?(?:code|program|script)\b", re.IGNORECASE
+)
 COMPUTE: Final = re.compile(
     r"\b(?:calculat\w*|comput\w*|sum(?:s|med)?|totals?|average\w*|count(?:s|ed|ing)?|time unit|quarter(?:s|ly)?|month(?:s|ly)?"
     r"|weekly|yearly|annual\w*|group(?:ed)? by|code node|python)\b",
@@ -35,16 +43,27 @@ COMPUTE: Final = re.compile(
 )
 KNOWLEDGE: Final = re.compile(r"\bknowledge (?:base|retrieval)\b", re.IGNORECASE)
 
-_ABOUT_OUTPUT: Final = re.compile(r"\b(?:workflow|branch|it)\b[^.;]*\b(?:outputs?|returns?)\b|\boutputs?\b[^.;]*\b(?:unchanged|aggregat|unif)", re.IGNORECASE)
-_ABOUT_INPUT: Final = re.compile(r"\b(?:will|can|may|also|additionally)\b[^.;]*\b(?:provide|upload|enter|supply|submit|input)\b|\binputs?\b", re.IGNORECASE)
+_ABOUT_OUTPUT: Final = re.compile(
+    r"\b(?:workflow|branch|it)\b[^.;]*\b(?:outputs?|returns?)\b|\boutputs?\b[^.;]*\b(?:unchanged|aggregat|unif)",
+    re.IGNORECASE,
+)
+_ABOUT_INPUT: Final = re.compile(
+    r"\b(?:will|can|may|also|additionally)\b[^.;]*\b(?:provide|upload|enter|supply|submit|input)\b|\binputs?\b",
+    re.IGNORECASE,
+)
 _WORK: Final = re.compile(
     r"\b(?:analy\w*|summar\w*|translat\w*|writ\w*|rewrit\w*|generat\w*|creat\w*|provid\w*|conduct\w*|review\w*|check\w*|express\w*"
     r"|transform\w*|explain\w*|retriev\w*|clarif\w*|compar\w*|evaluat\w*|extract\w*|aggregat\w*|combin\w*|polish\w*|improv\w*"
     r"|shorten\w*|expand\w*|rank\w*|score\w*|classif\w*|list\w*|answer\w*|draft\w*|compos\w*|modif\w*)\b",
     re.IGNORECASE,
 )
-_DRAWN: Final = re.compile(r"\b(?:illustration|image|picture|poster|cover|audio|charts?|mp3|speech file)\b", re.IGNORECASE)
-_CONVERSION: Final = re.compile(r"\b(?:convert|export|chang|turn|sav)\w*\b[^.;]*\b(?:file|format|audio|pdf|docx|pptx?|md|html|markdown)s?\b", re.IGNORECASE)
+_DRAWN: Final = re.compile(
+    r"\b(?:illustration|image|picture|poster|cover|audio|charts?|mp3|speech file)\b", re.IGNORECASE
+)
+_CONVERSION: Final = re.compile(
+    r"\b(?:convert|export|chang|turn|sav)\w*\b[^.;]*\b(?:file|format|audio|pdf|docx|pptx?|md|html|markdown)s?\b",
+    re.IGNORECASE,
+)
 _ORDINAL: Final = re.compile(
     r"(?:^|(?<=[.;:,]))\s*(?:and\s+)?(?:(?:first(?:ly)?|second(?:ly)?|third(?:ly)?|then|next|after that|afterwards|subsequently|finally|lastly)\b,?|\d{1,2}[.)](?=\s))",
     re.IGNORECASE,
@@ -60,7 +79,9 @@ def asks_for_work(text: str) -> bool:
 def _is_work(line: str) -> bool:
     if mentions(line) and (_ABOUT_INPUT.search(line) or _ABOUT_OUTPUT.search(line)):
         return False
-    if _ABOUT_OUTPUT.search(line) or (_CONVERSION.search(line) and not re.search(r"\b(?:generat|writ|creat)\w*\b", line)):
+    if _ABOUT_OUTPUT.search(line) or (
+        _CONVERSION.search(line) and not re.search(r"\b(?:generat|writ|creat)\w*\b", line)
+    ):
         return False
     return bool(_WORK.search(line)) and not _DRAWN.search(line)
 
@@ -73,7 +94,11 @@ def task_of(text: str) -> str:
 
 def steps(text: str) -> list[str]:
     """The steps a text counts out ("first … then … finally …"); the text itself when it counts none."""
-    lines = [line for line in sentences(text) if not (mentions(line) and (_ABOUT_INPUT.search(line) or _ABOUT_OUTPUT.search(line)))]
+    lines = [
+        line
+        for line in sentences(text)
+        if not (mentions(line) and (_ABOUT_INPUT.search(line) or _ABOUT_OUTPUT.search(line)))
+    ]
     body = " ".join(lines) or text
     places = [match.start() for match in _ORDINAL.finditer(body)]
     if len(places) < 2:  # noqa: PLR2004 - one "then" makes no list of steps
@@ -84,7 +109,9 @@ def steps(text: str) -> list[str]:
 
 def listed_fields(text: str) -> list[str]:
     """The fields a text names: after a colon, or in quotes."""
-    match = re.search(r"\b(?:fields?|parameters?|elements|details|information)\b[^.:;]{0,60}:\s*([^.;]+)", text, re.IGNORECASE)
+    match = re.search(
+        r"\b(?:fields?|parameters?|elements|details|information)\b[^.:;]{0,60}:\s*([^.;]+)", text, re.IGNORECASE
+    )
     if match:
         listed = re.split(r",\s*(?:and\s+)?|\s+and\s+", match[1])
     else:

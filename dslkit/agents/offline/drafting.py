@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 Port = tuple[str, int]
 
@@ -94,7 +96,11 @@ class Draft:
     def _append(self, kind: str, title: str, param: dict[str, Any]) -> str:
         container = self._scopes[-1].container if self._scopes else None
         inside = f"{container}-" if container else ""
-        siblings = [n for n in self.nodes if n["id"].startswith(inside)] if container else [n for n in self.nodes if "-" not in n["id"]]
+        siblings = (
+            [n for n in self.nodes if n["id"].startswith(inside)]
+            if container
+            else [n for n in self.nodes if "-" not in n["id"]]
+        )
         node = f"{inside}{len(siblings) + 1}"
         self.nodes.append({"id": node, "type": kind, "title": title, "param": param})
         return node
@@ -104,7 +110,9 @@ class Draft:
         sources = used & scope.members
         sources -= {source for source in sources if any(source in self._before(other) for other in sources - {source})}
         entry = [] if sources else [scope.entry]
-        self.edges.extend((source, port, node) for source, port in [*entry, *((s, 0) for s in sorted(sources, key=self._place))])
+        self.edges.extend(
+            (source, port, node) for source, port in [*entry, *((s, 0) for s in sorted(sources, key=self._place))]
+        )
         scope.members.add(node)
 
     def _before(self, node: str) -> set[str]:

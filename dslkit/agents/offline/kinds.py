@@ -8,18 +8,15 @@ from typing import Final
 from dslkit.agents.offline.wording import head
 
 _TEXT_HEADS: Final = frozenset(
-    "url link address text title name topic language instruction instructions theme tone style keyword keywords question"
-    " query description prompt code content word words sentence paragraph concern concerns platform type format field"
-    " audience email message review comment requirement requirements idea request city date country".split()
+    ["url", "link", "address", "text", "title", "name", "topic", "language", "instruction", "instructions", "theme", "tone", "style", "keyword", "keywords", "question", "query", "description", "prompt", "code", "content", "word", "words", "sentence", "paragraph", "concern", "concerns", "platform", "type", "format", "field", "audience", "email", "message", "review", "comment", "requirement", "requirements", "idea", "request", "city", "date", "country"]
 )
-_IMAGES: Final = frozenset("image picture photo photograph screenshot scan drawing logo poster illustration".split())
-_SOUND: Final = frozenset("audio recording video podcast voice".split())
+_IMAGES: Final = frozenset(["image", "picture", "photo", "photograph", "screenshot", "scan", "drawing", "logo", "poster", "illustration"])
+_SOUND: Final = frozenset(["audio", "recording", "video", "podcast", "voice"])
 _DOCUMENTS: Final = frozenset(
-    "file document pdf spreadsheet excel workbook attachment presentation contract resume cv invoice receipt paper thesis"
-    " manuscript docx csv ebook".split()
+    ["file", "document", "pdf", "spreadsheet", "excel", "workbook", "attachment", "presentation", "contract", "resume", "cv", "invoice", "receipt", "paper", "thesis", "manuscript", "docx", "csv", "ebook"]
 )
-_NUMBERS: Final = frozenset("number count quantity amount age threshold percentage score rating limit".split())
-_LISTS: Final = frozenset("list set collection batch series group folder several multiple".split())
+_NUMBERS: Final = frozenset(["number", "count", "quantity", "amount", "age", "threshold", "percentage", "score", "rating", "limit"])
+_LISTS: Final = frozenset(["list", "set", "collection", "batch", "series", "group", "folder", "several", "multiple"])
 
 
 def input_type(name: str, description: str, *, uploaded: bool = False) -> str:
@@ -53,7 +50,7 @@ def _files() -> frozenset[str]:
 
 
 def _singular(noun: str) -> str:
-    return noun[:-1] if noun.endswith("s") else noun
+    return noun.removesuffix("s")
 
 
 def _named_as_file(name: str) -> bool:
@@ -77,7 +74,9 @@ _FILES_IF_SAID: Final = {
     "xml": r"xml",
 }
 _FILE_WORD: Final = re.compile(r"\b(?:files?|documents?|attachments?|download\w*)\b", re.IGNORECASE)
-_SAYS_TEXT: Final = re.compile(r"\b(?:text|draft|script|summary|analysis|code|prompt|description|content)\b", re.IGNORECASE)
+_SAYS_TEXT: Final = re.compile(
+    r"\b(?:text|draft|script|summary|analysis|code|prompt|description|content)\b", re.IGNORECASE
+)
 
 
 def file_kind(text: str) -> str | None:
@@ -103,7 +102,9 @@ def output_kind(name: str, description: str, around: str) -> str:
         return "chart"
     if re.search(r"\b(?:flow ?chart|mind ?map|diagram)\b", phrase):
         return "diagram"
-    if _singular(noun) in _IMAGES | {"cover", "icon", "artwork", "banner"} or re.search(r"(?:^|_)(?:pic|picture|image|cover|illustration|poster)$", name):
+    if _singular(noun) in _IMAGES | {"cover", "icon", "artwork", "banner"} or re.search(
+        r"(?:^|_)(?:pic|picture|image|cover|illustration|poster)$", name
+    ):
         return "image"
     return _file_output(name, description, around)
 
@@ -112,6 +113,10 @@ def _file_output(name: str, description: str, around: str) -> str:
     named = file_kind(description)
     if named is None and _FILE_WORD.search(description):
         named = file_kind(name.replace("_", " ") + " file") or file_kind(around)
-    if named is None and not _SAYS_TEXT.search(description) and re.fullmatch(r"(?:pdf|docx|pptx?|xlsx|html|md|csv)(?:_?file)?", name):
-        named = file_kind(name.split("_")[0] + " file")
+    if (
+        named is None
+        and not _SAYS_TEXT.search(description)
+        and re.fullmatch(r"(?:pdf|docx|pptx?|xlsx|html|md|csv)(?:_?file)?", name)
+    ):
+        named = file_kind(name.split("_", maxsplit=1)[0] + " file")
     return f"file:{named}" if named else "text"

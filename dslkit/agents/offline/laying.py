@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dslkit.agents.offline import making
 from dslkit.agents.offline.drafting import Value
 from dslkit.agents.offline.reading import Input, Part, Reading
 from dslkit.agents.offline.wording import overlap
 from dslkit.agents.offline.workbench import Workbench, deciding, merge, open_bench, start_value
-from dslkit.knowledge.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.knowledge.patterns import Pattern
 
 AppMode = Literal["workflow", "advanced-chat"]
 LITTLE_IN_COMMON = 0.5
@@ -53,7 +56,9 @@ def _end(bench: Workbench, ending: Ending, app_mode: AppMode, *, whole: bool) ->
         text = "\n\n".join(value.text for value in chosen.values())
         bench.draft.add("answer", "Answer", {"answer": text}, chosen.values())
     else:
-        bench.draft.add("end", "End", {"outputs": [[name, value.ref] for name, value in chosen.items()]}, chosen.values())
+        bench.draft.add(
+            "end", "End", {"outputs": [[name, value.ref] for name, value in chosen.items()]}, chosen.values()
+        )
 
 
 # ---- cases -----------------------------------------------------------------------------------------------------------
@@ -161,7 +166,9 @@ _LISTING = re.compile(
     re.IGNORECASE,
 )
 _INTO = re.compile(r"\bclassif\w+\b[^.;:]{0,60}?\b(?:into|as)\s+(?:one of\s+)?(?P<items>[^.;]+)", re.IGNORECASE)
-_CLAUSE = re.compile(r"\b(?:if|when|for)\s+(?P<when>(?:it|the|this|an?)\b[^,.;]{3,80}?),\s*(?P<what>[^.;]+)", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"\b(?:if|when|for)\s+(?P<when>(?:it|the|this|an?)\b[^,.;]{3,80}?),\s*(?P<what>[^.;]+)", re.IGNORECASE
+)
 _OTHERWISE = re.compile(r"\b(?:otherwise|in (?:all|any) other cases?|else)\b,?\s*(?P<what>[^.;]+)", re.IGNORECASE)
 
 
@@ -174,8 +181,6 @@ def _with_cases(reading: Reading) -> list[Part]:
         if len(listed) > 1:
             return [*reading.parts[:place], *listed, *reading.parts[place + 1 :]]
     return reading.parts
-
-
 
 
 def _listed_cases(part: Part) -> list[Part]:
@@ -197,7 +202,10 @@ def _as_parts(part: Part, cases: Sequence[tuple[str, str]]) -> list[Part]:
 
 def _items(listed: str) -> list[str]:
     """The items of "A, B, and C"; nothing when they do not look like names."""
-    cut = re.split(r",\s*(?:classified|using|which|each|then|so|and (?:then|each|handle|answer|process|route|reply))\b|\s+using\b|\s+classified\b", listed)[0]
+    cut = re.split(
+        r",\s*(?:classified|using|which|each|then|so|and (?:then|each|handle|answer|process|route|reply))\b|\s+using\b|\s+classified\b",
+        listed,
+    )[0]
     items = [item.strip(" '\"‘’“”()") for item in re.split(r",\s*(?:and|or)?\s*|\s+(?:and|or)\s+|/", cut)]
     named = [item for item in items if item and len(item.split()) <= 5]  # noqa: PLR2004 - longer is a clause, no name
     return list(dict.fromkeys(named)) if len(named) == len([item for item in items if item]) else []

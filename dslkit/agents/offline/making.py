@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dslkit.agents.offline import borrowing, cues
 from dslkit.agents.offline.drafting import Value
-from dslkit.agents.offline.reading import Output, Part
 from dslkit.agents.offline.wording import overlap
 from dslkit.agents.offline.workbench import START, Workbench, fetch, start_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.agents.offline.reading import Output, Part
 
 
 def make(bench: Workbench, part: Part, *, first: bool) -> None:
@@ -49,7 +52,9 @@ def _literals(bench: Workbench, part: Part) -> bool:
     for output in fixed:
         if output.name not in bench.made or bench.made[output.name].label != output.kind:
             param = {"variables": [], "template": output.kind.removeprefix("literal:")}
-            bench.made[output.name] = Value("output", bench.draft.add("template-transform", "Fixed answer", param), output.kind)
+            bench.made[output.name] = Value(
+                "output", bench.draft.add("template-transform", "Fixed answer", param), output.kind
+            )
     return bool(fixed) and len(fixed) == len(part.outputs)
 
 
@@ -71,7 +76,9 @@ def _write_texts(bench: Workbench, part: Part, texts: Sequence[Output]) -> None:
 
 def _one_of_several(bench: Workbench, part: Part, output: Output, steps: Sequence[Value]) -> Value:
     """A text of its own for each output, all made from the same steps."""
-    if cues.RUN_CODE.search(part.text) and re.search(r"\b(?:execut\w+|run) result\b|\bresults? of\b", output.description):
+    if cues.RUN_CODE.search(part.text) and re.search(
+        r"\b(?:execut\w+|run) result\b|\bresults? of\b", output.description
+    ):
         return _run_code(bench)
     task = f"{cues.task_of(part.text)}\n\nGive only this: {output.description or output.name.replace('_', ' ')}."
     return bench.write(task, _title(output.description or output.name), texts=steps)
@@ -113,14 +120,22 @@ def _work(bench: Workbench, part: Part) -> Value:
 
 
 def _is_drawing(step: str) -> bool:
-    return bool(re.search(r"\b(?:generat\w+|draw|creat\w+)\b[^.;]*\b(?:image|illustration|picture|chart|audio|poster)\b(?! description)", step))
+    return bool(
+        re.search(
+            r"\b(?:generat\w+|draw|creat\w+)\b[^.;]*\b(?:image|illustration|picture|chart|audio|poster)\b(?! description)",
+            step,
+        )
+    )
 
 
 def _through_files(bench: Workbench, task: str) -> Value:
     """Each file of the lists on its own, by what it is; the results under each other."""
     given = bench.lists.pop(0)
     kinds = sorted(given.media)
-    results = [_each_file(bench, _only(bench, start_value(given), kind) if len(kinds) > 1 else start_value(given), kind, task) for kind in kinds]
+    results = [
+        _each_file(bench, _only(bench, start_value(given), kind) if len(kinds) > 1 else start_value(given), kind, task)
+        for kind in kinds
+    ]
     return bench.join_list(results, "Put together")
 
 
@@ -138,7 +153,9 @@ def _each_file(bench: Workbench, files: Value, kind: str, task: str) -> Value:
         inner = bench.fork()
         inner.texts = []
         if kind == "document":
-            extractor = bench.draft.add("document-extractor", "Text of the document", {"variable_selector": item.ref}, [item])
+            extractor = bench.draft.add(
+                "document-extractor", "Text of the document", {"variable_selector": item.ref}, [item]
+            )
             inner.materials.insert(0, Value("text", extractor, "Document"))
         else:
             inner.pictures.append(item)
@@ -175,7 +192,9 @@ def _extract_fields(bench: Workbench, part: Part, fields: Sequence[Output]) -> N
         parameters = [(said, _name(said), "string") for said in cues.listed_fields(part.text)]
     if not parameters:
         parameters = [("the key information the task needs", "key_information", "string")]
-    values = bench.extract(bench.materials[0] if bench.materials else bench.main_text(), parameters, "Extract the fields")
+    values = bench.extract(
+        bench.materials[0] if bench.materials else bench.main_text(), parameters, "Extract the fields"
+    )
     bench.made |= {output.name: values[output.name] for output in fields}
     bench.materials.extend(values.values())
 
@@ -184,7 +203,9 @@ def _draw(bench: Workbench, part: Part, output: Output) -> None:
     if output.kind == "chart":
         bench.made[output.name] = _chart(bench, part, output)
     elif output.kind == "diagram":
-        code = bench.write(f"{part.text}\nWrite the Mermaid code of the diagram, nothing else, without a code fence.", "Mermaid code")
+        code = bench.write(
+            f"{part.text}\nWrite the Mermaid code of the diagram, nothing else, without a code fence.", "Mermaid code"
+        )
         node = bench.draft.add("mermaid-converter", "Draw the diagram", {"mermaid_code": code.text}, [code])
         bench.made[output.name] = Value("files", node, "Diagram")
     else:
@@ -195,26 +216,49 @@ def _draw(bench: Workbench, part: Part, output: Output) -> None:
 
 def _image(bench: Workbench, part: Part, output: Output) -> Value:
     """An image from a prompt: the one the part outputs, or one written for it."""
-    written = [bench.made[o.name] for o in part.outputs if o.kind == "text" and "prompt" in f"{o.name} {o.description}" and o.name in bench.made]
+    written = [
+        bench.made[o.name]
+        for o in part.outputs
+        if o.kind == "text" and "prompt" in f"{o.name} {o.description}" and o.name in bench.made
+    ]
     said = output.description or output.name
     task = f"Write the prompt for a text-to-image model that draws this: {said}. Name visible things only, in at most 80 words.\n\nThe request: {part.text}"
     prompt = written[-1] if written else bench.write(task, "Prompt of the image", look=False)
-    return Value("files", bench.draft.add("text2image", "Draw the image", {"image_prompt": prompt.text}, [prompt]), "Image")
+    return Value(
+        "files", bench.draft.add("text2image", "Draw the image", {"image_prompt": prompt.text}, [prompt]), "Image"
+    )
 
 
 def _chart(bench: Workbench, part: Part, output: Output) -> Value:
     """Labels and numbers out of the text, then the chart."""
     about = f"{output.name} {output.description}".lower()
-    kind = next((k for k in ("pie", "line", "bar") if k in about), None) or next((k for k in ("pie", "line", "bar") if k in part.text.lower()), "bar")
+    kind = next((k for k in ("pie", "line", "bar") if k in about), None) or next(
+        (k for k in ("pie", "line", "bar") if k in part.text.lower()), "bar"
+    )
     fields = cues.listed_fields(part.text)[:2]
     labels, numbers = [*fields, "labels", "numbers"][:2] if len(fields) > 1 else ("labels", "numbers")
-    wanted = [(f"{labels}, in order, joined by ;", "labels", "string"), (f"{numbers}, as bare numbers in the same order, joined by ;", "numbers", "string")]
-    found = bench.extract(bench.materials[0] if bench.materials else bench.main_text(), wanted, "Data of the chart", cues.task_of(part.text))
+    wanted = [
+        (f"{labels}, in order, joined by ;", "labels", "string"),
+        (f"{numbers}, as bare numbers in the same order, joined by ;", "numbers", "string"),
+    ]
+    found = bench.extract(
+        bench.materials[0] if bench.materials else bench.main_text(),
+        wanted,
+        "Data of the chart",
+        cues.task_of(part.text),
+    )
     x, y = found["labels"], found["numbers"]
-    grouping = borrowing.code("sums of numbers by label, group or period, for a chart", gives=["string", "string"], takes=2)
+    grouping = borrowing.code(
+        "sums of numbers by label, group or period, for a chart", gives=["string", "string"], takes=2
+    )
     if grouping and cues.COMPUTE.search(part.text):
         x, y = bench.compute(grouping, [x, y], "Sum by group")
-    param = {"chart_type": kind, "chart_title": _title(output.description or "Chart"), "data": y.text, "x_axisORcategories": x.text}
+    param = {
+        "chart_type": kind,
+        "chart_title": _title(output.description or "Chart"),
+        "data": y.text,
+        "x_axisORcategories": x.text,
+    }
     return Value("text", bench.draft.add("echarts", f"Draw the {kind} chart", param, [x, y]), "Chart")
 
 
@@ -237,20 +281,26 @@ def _file(bench: Workbench, output: Output, source: Value) -> Value:
         return Value("files", bench.draft.add("tts", "Read aloud", {"text": source.text}, [source]), "Audio")
     ending = output.kind.removeprefix("file:")
     param = {"target_type": ending, "md_text": source.text}
-    return Value("files", bench.draft.add("markdown-exporter", f"Make the {ending} file", param, [source]), f"{ending} file")
+    return Value(
+        "files", bench.draft.add("markdown-exporter", f"Make the {ending} file", param, [source]), f"{ending} file"
+    )
 
 
 def _run_code(bench: Workbench) -> Value:
     """Run the code of the latest text in Dify's sandbox, on whatever input a user may give it."""
     source = bench.texts[-1]
-    given = [start_value(one) for one in bench.reading.string_inputs() if re.search(r"input|case|argument|data", one.name)]
+    given = [
+        start_value(one) for one in bench.reading.string_inputs() if re.search(r"input|case|argument|data", one.name)
+    ]
     param = borrowing.code("run a Python program and give what it prints", gives=["string"], takes=2 if given else 1)
     assert param is not None
     return bench.compute(param, [source, *given[:1]], "Run the code")[0]
 
 
 def _title(text: str) -> str:
-    words = re.sub(r"^(?:the|an?|first(?:ly)?|then|next|finally|subsequently|\d+[.)])[, ]+", "", text.strip(), flags=re.IGNORECASE).split()
+    words = re.sub(
+        r"^(?:the|an?|first(?:ly)?|then|next|finally|subsequently|\d+[.)])[, ]+", "", text.strip(), flags=re.IGNORECASE
+    ).split()
     title = " ".join(words[:6]).strip(" ,.;:'\"")
     return title[:1].upper() + title[1:60] if title else "Write"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dslkit.agents.offline import kinds, wording
 from dslkit.agents.offline.wording import Mention, overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +79,28 @@ _REPLACE_INPUT: Final = re.compile(
     re.IGNORECASE,
 )
 _ADDS: Final = re.compile(
-    r"\b(?:also|additional(?:ly)?|in addition|add|adds|as well|besides|extra|along with|alongside|too|another|on top)\b", re.IGNORECASE
+    r"\b(?:also|additional(?:ly)?|in addition|add|adds|as well|besides|extra|along with|alongside|too|another|on top)\b",
+    re.IGNORECASE,
 )
 _ONLY: Final = re.compile(r"\b(?:only|just|solely|nothing but)\b", re.IGNORECASE)
-_SCOPED: Final = re.compile(r"\b(?:in (?:this|that|such a|which) case|(?:this|that|the new) branch|for (?:this|that) branch)\b", re.IGNORECASE)
+_SCOPED: Final = re.compile(
+    r"\b(?:in (?:this|that|such a|which) case|(?:this|that|the new) branch|for (?:this|that) branch)\b", re.IGNORECASE
+)
 _UNCHANGED: Final = re.compile(r"\b(?:unchanged|keep(?:ing)? the (?:variable )?names?|same variable)\b", re.IGNORECASE)
-_BRANCH: Final = re.compile(r"\b(?:branch|additional type|new type|another type|type based on|new case|additional case)\b", re.IGNORECASE)
+_BRANCH: Final = re.compile(
+    r"\b(?:branch|additional type|new type|another type|type based on|new case|additional case)\b", re.IGNORECASE
+)
 _CHOICE: Final = re.compile(
     r"\b(?:if|in this case|when the|classif\w+|distinguish\w*|intent\w*|identify\w*|otherwise|can also|may also|either|categor\w+"
     r"|type|aggregat\w+|invalid|article|depending)\b",
     re.IGNORECASE,
 )
-_PARALLEL: Final = re.compile(r"\b(?:from the (?:original|same)|respectively|in parallel|simultaneously|at the same time)\b", re.IGNORECASE)
+_PARALLEL: Final = re.compile(
+    r"\b(?:from the (?:original|same)|respectively|in parallel|simultaneously|at the same time)\b", re.IGNORECASE
+)
 _FORMAT_CHANGE: Final = re.compile(
-    r"\b(?:change|replace|switch|turn)\s+(?:the\s+|all\s+|both\s+)*(?P<old>\w+)(?: files?)? (?:to|with|into|by|for)\s+(?:an?\s+)?(?P<new>\w+)(?: files?)?", re.IGNORECASE
+    r"\b(?:change|replace|switch|turn)\s+(?:the\s+|all\s+|both\s+)*(?P<old>\w+)(?: files?)? (?:to|with|into|by|for)\s+(?:an?\s+)?(?P<new>\w+)(?: files?)?",
+    re.IGNORECASE,
 )
 
 
@@ -191,7 +201,9 @@ def _remove(state: Reading, phrase: str) -> None:
 
 
 def _likeness(phrase: str, name: str, description: str) -> float:
-    return max(overlap(phrase, f"{name} {description}") if wording.words_of(phrase) else 0.0, float(name in phrase.split()))
+    return max(
+        overlap(phrase, f"{name} {description}") if wording.words_of(phrase) else 0.0, float(name in phrase.split())
+    )
 
 
 def _remove_part(state: Reading, phrase: str) -> None:
@@ -208,7 +220,9 @@ def _remove_part(state: Reading, phrase: str) -> None:
 def _is_alternative(state: Reading, text: str, given: list[Mention]) -> bool:
     """Whether a round adds a case of which only one runs, rather than more work for every run."""
     if not _BRANCH.search(text) and not any(part.case for part in state.parts):
-        return bool(given) and bool(re.search(r"\b(?:can|may) (?:also|alternatively)\b|\balternatively\b", text, re.IGNORECASE))
+        return bool(given) and bool(
+            re.search(r"\b(?:can|may) (?:also|alternatively)\b|\balternatively\b", text, re.IGNORECASE)
+        )
     if _PARALLEL.search(text) and not re.search(r"\bif\b", text, re.IGNORECASE):
         return False
     return bool(_CHOICE.search(text)) and bool(_BRANCH.search(text) or re.search(r"\btypes?\b|\bcase\b", text))
@@ -289,7 +303,7 @@ def _keep_or_drop(state: Reading, outputs: list[Output], said: list[str]) -> Non
 
 
 def _keep_named(state: Reading, line: str) -> None:
-    """"only output the translated text": keep the outputs that this describes, if it describes any."""
+    """ "only output the translated text": keep the outputs that this describes, if it describes any."""
     if not _ONLY.search(line) or _UNCHANGED.search(line):
         return
     phrase = re.split(r"\b(?:outputs?|generate|return)\b", line, maxsplit=1)[-1]
@@ -310,7 +324,7 @@ def _unwant(state: Reading, condition: object) -> None:
 
 
 def _change_formats(state: Reading, text: str) -> None:
-    """"convert both into PDF files", "change the PDF files to DOCX files": same names, another kind."""
+    """ "convert both into PDF files", "change the PDF files to DOCX files": same names, another kind."""
     change = _FORMAT_CHANGE.search(text)
     old, new = (kinds.file_kind(f"{change[g]} file") for g in ("old", "new")) if change else (None, None)
     for part in state.parts:
@@ -322,7 +336,9 @@ def _change_formats(state: Reading, text: str) -> None:
     if everything and target and _UNCHANGED.search(text):
         for part in state.parts:
             part.outputs = [
-                replace(output, kind=f"file:{target}", own_text=True) if output.wanted and output.kind == "text" else output
+                replace(output, kind=f"file:{target}", own_text=True)
+                if output.wanted and output.kind == "text"
+                else output
                 for output in part.outputs
             ]
 
@@ -365,10 +381,18 @@ def _as_described(output: Output, text: str) -> Output:
 def _supposed_outputs(text: str) -> list[Output]:
     """No output is named: a text, and whatever kinds the text asks for."""
     found = [Output("result", "result", "text")]
-    for name, cue in (("image", r"illustration|picture|image\b|poster"), ("audio", r"audio|podcast|mp3"), ("chart", r"\bchart\b")):
+    for name, cue in (
+        ("image", r"illustration|picture|image\b|poster"),
+        ("audio", r"audio|podcast|mp3"),
+        ("chart", r"\bchart\b"),
+    ):
         if re.search(rf"\b(?:generat|creat|produc|output|draw|return|add)\w*\b[^.;]*(?:{cue})", text, re.IGNORECASE):
             found.append(Output(name, name, name))
-    ending = kinds.file_kind(text) if re.search(r"\b(?:export|convert|generat|creat|produc|output|save|return)\w*\b", text) else None
+    ending = (
+        kinds.file_kind(text)
+        if re.search(r"\b(?:export|convert|generat|creat|produc|output|save|return)\w*\b", text)
+        else None
+    )
     if ending:
         found.append(Output("file", f"{ending} file", f"file:{ending}"))
     return found

@@ -20,15 +20,13 @@ _BARE_IN_BRACKETS = rf"[(（]\s*(?P<b>[{_QUOTE}]{IDENTIFIER}[{_QUOTE}]|{IDENTIFI
 # "variable `x`", "the variables a and b", "stored as `x`", "named x", "called 'x'"
 _IN_PROSE = rf"\b(?:variables?\s+(?:named\s+|called\s+|names?\s+)?|named\s+|called\s+|(?:as|in|under|into)\s+(?=[`'\"‘“]))(?P<c>{_LIST})"
 _TICKED = rf"`(?P<d>{IDENTIFIER})`"
-_MENTION: Final = re.compile("|".join((_IN_BRACKETS, _BARE_IN_BRACKETS, _IN_PROSE, _TICKED)), re.IGNORECASE)
+_MENTION: Final = re.compile(f"{_IN_BRACKETS}|{_BARE_IN_BRACKETS}|{_IN_PROSE}|{_TICKED}", re.IGNORECASE)
 
 _NO_NAME: Final = frozenset(
-    "a an and are as be by can for from has have if in is it its name names must needs of on only or remain remains"
-    " should that the their this to type types unchanged used value values variable variables was were which will with"
-    " string number file optional required same text".split()
+    ["a", "an", "and", "are", "as", "be", "by", "can", "for", "from", "has", "have", "if", "in", "is", "it", "its", "name", "names", "must", "needs", "of", "on", "only", "or", "remain", "remains", "should", "that", "the", "their", "this", "to", "type", "types", "unchanged", "used", "value", "values", "variable", "variables", "was", "were", "which", "will", "with", "string", "number", "file", "optional", "required", "same", "text"]
 )
 
-_GLUE: Final = frozenset("a an and are as by for is of or the to with".split())
+_GLUE: Final = frozenset(["a", "an", "and", "are", "as", "by", "for", "is", "of", "or", "the", "to", "with"])
 
 # What says that a variable is given, or made.
 INPUT_CUE: Final = re.compile(
@@ -126,7 +124,7 @@ def _description(before: str) -> str:
 
 
 def _after(text: str) -> str:
-    """"variable x for the city": the phrase may follow the name."""
+    """ "variable x for the city": the phrase may follow the name."""
     match = re.match(r"\s*(?:\(|for|with|holding|containing|is|:|–|—|-)\s*([^,.;()]{3,80})", text)
     return _LEAD.sub("", match[1]).strip() if match else ""
 
@@ -134,7 +132,9 @@ def _after(text: str) -> str:
 _HEAD_END: Final = re.compile(
     r"\b(?:of|for|from|in|containing|about|to|that|which|with|on|by|based|as|using|needing|whose|where|who|is|are|into)\b"
 )
-_COLLECTION: Final = frozenset("list set collection batch series group folder number bunch array several multiple".split())
+_COLLECTION: Final = frozenset(
+    ["list", "set", "collection", "batch", "series", "group", "folder", "number", "bunch", "array", "several", "multiple"]
+)
 
 
 def head(phrase: str) -> str:
@@ -154,9 +154,7 @@ def words_of(text: str) -> set[str]:
 
 
 _FILLERS: Final = frozenset(
-    "a an and are as at be been by can for from has have in into is it its must need needs of on or should the their then"
-    " this that these those to user users was were which will with workflow task existing foundation based file files"
-    " variable variables output outputs input inputs final only also result results generated corresponding branch".split()
+    ["a", "an", "and", "are", "as", "at", "be", "been", "by", "can", "for", "from", "has", "have", "in", "into", "is", "it", "its", "must", "need", "needs", "of", "on", "or", "should", "the", "their", "then", "this", "that", "these", "those", "to", "user", "users", "was", "were", "which", "will", "with", "workflow", "task", "existing", "foundation", "based", "file", "files", "variable", "variables", "output", "outputs", "input", "inputs", "final", "only", "also", "result", "results", "generated", "corresponding", "branch"]
 )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dslkit.agents.offline import borrowing, cues
 from dslkit.agents.offline.drafting import Draft, Value
-from dslkit.agents.offline.reading import Input, Output, Reading
 from dslkit.agents.offline.wording import overlap
-from dslkit.knowledge.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.agents.offline.reading import Input, Output, Reading
+    from dslkit.knowledge.patterns import Pattern
 
 START = "1"
 MAX_TEXTS_READ = 5  # earlier results a model node is given; more would only dilute its prompt
@@ -38,14 +41,24 @@ class Workbench:
 
     def fork(self) -> Workbench:
         """The same bench for one branch: what is made on it stays on it."""
-        copied = ("materials", "pictures", "lists", "texts", "images", "files")
-        return replace(self, made=dict(self.made), **{name: list(getattr(self, name)) for name in copied})
+        return replace(
+            self,
+            materials=list(self.materials),
+            pictures=list(self.pictures),
+            lists=list(self.lists),
+            texts=list(self.texts),
+            images=list(self.images),
+            made=dict(self.made),
+            files=list(self.files),
+        )
 
     def write(self, task: str, title: str, *, texts: Sequence[Value] | None = None, look: bool = True) -> Value:
         """Lay a model node that does the task with what is at hand; the text it gives."""
         read = [*self.materials, *(self.texts[-MAX_TEXTS_READ:] if texts is None else texts)]
         seen = [*self.pictures, *(self.images if look and cues.asks_to_look(task) else [])]
-        user = "\n\n".join([cues.task_of(task), *(f"{value.label}:\n{value.text}" for value in read), *(v.text for v in seen)])
+        user = "\n\n".join(
+            [cues.task_of(task), *(f"{value.label}:\n{value.text}" for value in read), *(v.text for v in seen)]
+        )
         param = {"system": borrowing.system_prompt(task, self.patterns), "user": user}
         return Value("text", self.draft.add("llm", title, param, [*read, *seen]), title)
 
@@ -53,18 +66,29 @@ class Workbench:
         """Lay a template that puts values under each other."""
         names = [f"part_{place}" for place in range(1, len(values) + 1)]
         several = len(values) > 1
-        blocks = [f"## {value.label}\n\n{{{{ {name} }}}}" if several else f"{{{{ {name} }}}}" for name, value in zip(names, values, strict=True)]
-        param = {"variables": [[name, value.ref] for name, value in zip(names, values, strict=True)], "template": "\n\n".join(blocks)}
+        blocks = [
+            f"## {value.label}\n\n{{{{ {name} }}}}" if several else f"{{{{ {name} }}}}"
+            for name, value in zip(names, values, strict=True)
+        ]
+        param = {
+            "variables": [[name, value.ref] for name, value in zip(names, values, strict=True)],
+            "template": "\n\n".join(blocks),
+        }
         return Value("output", self.draft.add("template-transform", title, param, values), title)
 
     def join_list(self, values: Sequence[Value], title: str) -> Value:
         """Lay a template that puts the elements of lists under each other."""
         names = [f"list_{place}" for place in range(1, len(values) + 1)]
         loops = [f"{{% for entry in {name} %}}{{{{ entry }}}}\n\n{{% endfor %}}" for name in names]
-        param = {"variables": [[name, value.ref] for name, value in zip(names, values, strict=True)], "template": "".join(loops)}
+        param = {
+            "variables": [[name, value.ref] for name, value in zip(names, values, strict=True)],
+            "template": "".join(loops),
+        }
         return Value("output", self.draft.add("template-transform", title, param, values), title)
 
-    def extract(self, source: Value, parameters: Sequence[tuple[str, str, str]], title: str, instruction: str = "") -> dict[str, Value]:
+    def extract(
+        self, source: Value, parameters: Sequence[tuple[str, str, str]], title: str, instruction: str = ""
+    ) -> dict[str, Value]:
         """Lay a parameter extractor of (description, name, type); its values by name."""
         param: dict[str, Any] = {"query": source.ref, "parameters": [list(one) for one in parameters]}
         param["instruction"] = instruction or "Take each value from the text; leave out what it does not say."
@@ -79,7 +103,9 @@ class Workbench:
 
     def main_text(self) -> Value:
         """The text that says most of what is at hand: the latest result, else the first material."""
-        return (self.texts or self.materials or [Value(self.reading.inputs[0].name, START, "Input")])[-1 if self.texts else 0]
+        return (self.texts or self.materials or [Value(self.reading.inputs[0].name, START, "Input")])[
+            -1 if self.texts else 0
+        ]
 
 
 def open_bench(reading: Reading, patterns: Sequence[Pattern] = ()) -> Workbench:
@@ -183,7 +209,11 @@ def _search(bench: Workbench) -> None:
 def deciding(bench: Workbench, text: str) -> Value:
     """The text that a classifier should look at: the input the text says to decide by, else the latest plain input."""
     plain = bench.reading.string_inputs()
-    said = re.findall(r"\b(?:according to|based on|depending on|by|judge|classif\w+|distinguish\w*|intent\w*|type of)\b([^.;]*)", text, re.IGNORECASE)
+    said = re.findall(
+        r"\b(?:according to|based on|depending on|by|judge|classif\w+|distinguish\w*|intent\w*|type of)\b([^.;]*)",
+        text,
+        re.IGNORECASE,
+    )
     for phrase in said:
         for given in plain:
             if overlap(given.description, phrase) >= 0.6 or given.name in phrase.split():  # noqa: PLR2004 - most of its words
