@@ -3,6 +3,7 @@
 # mypy: ignore-missing-imports
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ MAX_RUNS: Final = 64
 TERMINALS: Final = frozenset({"end", "answer", "knowledge-index"})
 _GRAPHLESS: Final = frozenset({"chat", "agent-chat", "completion", "channel"})
 
+_NAMED: Final = re.compile(r"(?:Edge|Node) '(.+?)(?:->.*)?' ")  # how graphon's messages begin when they know
+MAX_CAUSE: Final = 300
+
 Report = dict[str, Any]
 
 
@@ -56,7 +60,7 @@ class RunLog:
             case NodeRunStartedEvent():
                 self.started.append(event.node_id)
             case NodeRunFailedEvent():
-                self.failures.append((event.node_id, event.node_type, event.error))
+                self.failures.append((event.node_id, event.node_type, event.error[:MAX_CAUSE]))
             case NodeRunExceptionEvent():
                 self.handled.append((event.node_id, event.node_type, event.error))
             case NodeRunSucceededEvent() if event.node_type in TERMINALS:
@@ -177,7 +181,8 @@ class _DryRun:
             return [(issue.node_id, issue.message) for issue in error.issues]
         if isinstance(error, ValidationError):
             return [(self._node_at(each["loc"]), f"{each['loc']}: {each['msg']}") for each in error.errors()[:5]]
-        return [(None, str(error))]
+        named = _NAMED.match(str(error))
+        return [(named[1] if named else None, str(error))]
 
     def _node_at(self, location: tuple[Any, ...]) -> str | None:
         index = location[0] if location else None
@@ -206,12 +211,16 @@ def _graph_config(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _node_of(path: str | None, job: Mapping[str, Any]) -> str | None:
-    """``/workflow/graph/nodes/3/data`` -> the id of the fourth node."""
+    """``/workflow/graph/nodes/3/data`` -> the id of the fourth node; of an edge, the node it leaves."""
     parts = (path or "").split("/")
-    if len(parts) < 5 or parts[3] != "nodes" or not parts[4].isdigit():  # noqa: PLR2004 -- '', 'workflow', 'graph', 'nodes', index
+    key = {"nodes": "id", "edges": "source"}.get(parts[3]) if len(parts) > _INDEX_AT else None
+    if key is None or not parts[_INDEX_AT].isdigit():
         return None
-    node = job["document"]["workflow"]["graph"]["nodes"][int(parts[4])]
-    return str(node["id"]) if isinstance(node, Mapping) and node.get("id") else None
+    entry = job["document"]["workflow"]["graph"][parts[3]][int(parts[_INDEX_AT])]
+    return str(entry[key]) if isinstance(entry, Mapping) and entry.get(key) else None
+
+
+_INDEX_AT: Final = 4  # '', 'workflow', 'graph', 'nodes', index
 
 
 def _finding(code: str, severity: str, message: str, node: str | None = None) -> dict[str, Any]:

@@ -61,19 +61,19 @@ _MAKERS: Final[Mapping[str, Callable[[], Any]]] = {
 
 def sample_start_value(variable: Mapping[str, Any]) -> Any:
     """What a user might enter for a start variable of a workflow."""
-    kinds = _file_kinds(variable)
+    kind = _file_kind(variable)
     match variable.get("type"):
         case "select":
             options = variable.get("options")
             return str(options[0]) if isinstance(options, list) and options else TEXT
         case "file":
-            return sample_file(kinds[0])
+            return sample_file(kind)
         case "file-list":
-            return [sample_file(kinds[index % len(kinds)]) for index in range(max(ITEMS, len(kinds)))]
+            return [sample_file(kind) for _ in range(ITEMS)]
         case "json_object":
             return _sample_object(variable.get("json_schema"))
-        case kind:
-            return sample_value({"number": "number", "checkbox": "boolean"}.get(str(kind), "string"))
+        case other:
+            return sample_value({"number": "number", "checkbox": "boolean"}.get(str(other), "string"))
 
 
 def _sample_object(schema: object) -> Any:
@@ -86,11 +86,11 @@ def _sample_object(schema: object) -> Any:
     return sample_of_schema(schema) if isinstance(schema, Mapping) and schema else {KEY: TEXT}
 
 
-def _file_kinds(variable: Mapping[str, Any]) -> list[str]:
-    """The kinds of file that may be uploaded, documents first: they are what most nodes can read."""
+def _file_kind(variable: Mapping[str, Any]) -> str:
+    """A kind of file that may be uploaded; documents, if they may: most nodes can read them."""
     allowed = variable.get("allowed_file_types")
     kinds = [str(kind) for kind in allowed] if isinstance(allowed, list) and allowed else ["document"]
-    return sorted(kinds, key=lambda kind: kind != "document")
+    return "document" if "document" in kinds else kinds[0]
 
 
 def sample_of_schema(schema: object, depth: int = 0) -> Any:

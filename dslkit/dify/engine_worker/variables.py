@@ -31,7 +31,7 @@ def system_values(mode: str, features: object) -> dict[str, Any]:
 
 
 def _upload_kinds(features: object) -> list[str]:
-    """The kinds of file an app lets its users upload, documents first; none when uploads are off."""
+    """The kinds of the files uploaded: documents where they are allowed, none when uploads are off."""
     upload = features.get("file_upload") if isinstance(features, Mapping) else None
     if not isinstance(upload, Mapping):
         return []
@@ -40,8 +40,7 @@ def _upload_kinds(features: object) -> list[str]:
         return ["image"] if isinstance(image, Mapping) and image.get("enabled") else []
     allowed = upload.get("allowed_file_types")
     kinds = [str(kind) for kind in allowed] if isinstance(allowed, list) and allowed else ["image"]
-    kinds.sort(key=lambda kind: kind != "document")
-    return [kinds[index % len(kinds)] for index in range(max(ITEMS, len(kinds)))]
+    return ["document" if "document" in kinds else kinds[0]] * ITEMS
 
 
 def typed_variables(namespace: str, variables: object) -> Iterator[tuple[tuple[str, str], Any]]:
