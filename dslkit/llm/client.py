@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
+from dslkit.llm.door import Door
 from dslkit.llm.transport import AsyncSeamTransport, SeamTransport, telling_when_bytes_leave
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
 class _AioHttpClient(DefaultAioHttpClient):
     def __init__(self, seam: Seam, **options: Any) -> None:
         self._seam = seam
+        self.door = Door()
         super().__init__(**options)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
@@ -49,6 +51,7 @@ class _AioHttpClient(DefaultAioHttpClient):
 class _AsyncHttpxClient(DefaultAsyncHttpxClient):
     def __init__(self, seam: Seam, **options: Any) -> None:
         self._seam = seam
+        self.door = Door()
         super().__init__(**options)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
@@ -70,6 +73,17 @@ class _HttpxClient(DefaultHttpxClient):
         return SeamTransport(super()._init_proxy_transport(*args, **options), self._seam)
 
 
+class _AsyncOpenAI(AsyncOpenAI):
+    """The SDK's client with a door before its work on each request."""
+
+    async def request(self, *args: Any, **options: Any) -> Any:
+        door = getattr(self._client, "door", None)
+        if door is None:
+            return await super().request(*args, **options)
+        async with door.visit():
+            return await super().request(*args, **options)
+
+
 def async_http_client(
     seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, **options: Any
 ) -> httpx2.AsyncClient:
@@ -89,7 +103,7 @@ def http_client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **opti
 
 def async_client(seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, **options: Any) -> AsyncOpenAI:
     """A plain AsyncOpenAI on the seam; ``options`` are its own (api_key, base_url, timeout, …)."""
-    return AsyncOpenAI(http_client=async_http_client(seam, inner=inner), max_retries=0, **options)
+    return _AsyncOpenAI(http_client=async_http_client(seam, inner=inner), max_retries=0, **options)
 
 
 def client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **options: Any) -> OpenAI:

@@ -22,6 +22,7 @@ Unit = Literal["requests", "tokens"]
 
 DEFAULT_WINDOW_S = 60.0
 DEFAULT_GUARD_S = 0.004
+GUARD_SHARE = 0.0015  # of the window, besides: longer windows meet slower networks, and lose no more by it
 MAX_GUARD_S = 0.3
 POLL_S = 0.02  # when to look again if what must end first is unknown: an unsent permit of another process
 
@@ -78,7 +79,7 @@ class WindowUse:
 class Window:
     """One sliding window in a lane's table.  Weights of the unit ``requests`` are 1 each."""
 
-    __slots__ = ("_at", "_cells", "_index", "_ring", "_ring_at", "length", "unit")
+    __slots__ = ("_at", "_base", "_cells", "_index", "_ring", "_ring_at", "length", "unit")
 
     def __init__(self, cells: memoryview[float], index: int, ring: int) -> None:
         self._cells = cells
@@ -88,6 +89,7 @@ class Window:
         self._ring_at = _RINGS_AT + index * ring * 2
         self.unit: Unit = _UNIT_NAME[cells[self._at + _UNIT]]
         self.length = cells[self._at + _LENGTH]
+        self._base = self.length * (1 + GUARD_SHARE)
 
     def weight(self, tokens: float) -> float:
         """What a request of so many tokens weighs here."""
@@ -102,7 +104,7 @@ class Window:
     def delay(self, now: float, weight: float, amount: float) -> float:
         """Seconds until ``weight`` more would fit; 0 when it fits now."""
         cells, at = self._cells, self._at
-        stay = self.length + cells[_GUARD]
+        stay = self._base + cells[_GUARD]
         self._expire(now - stay)
         free = amount - cells[at + _USED] - cells[at + _PENDING]
         if weight <= free:
@@ -195,14 +197,14 @@ class Window:
         surplus = amount - left - cells[at + _USED] - cells[at + _PENDING]
         if not 0 < surplus < math.inf:
             return
-        surplus -= self._expired_since(sent_at - self.length - cells[_GUARD])
+        surplus -= self._expired_since(sent_at - self._base - cells[_GUARD])
         if surplus > 0:
             self.append(now, surplus)
 
     def use(self, now: float, given: float | None) -> WindowUse:
         """How full it is now."""
         cells, at = self._cells, self._at
-        self._expire(now - self.length - cells[_GUARD])
+        self._expire(now - self._base - cells[_GUARD])
         return WindowUse(self.unit, self.length, self.amount(given), cells[at + _USED], cells[at + _PENDING])
 
     def _slot_cell(self, slot: int) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import httpx2
 
+from dslkit.llm import door
 from dslkit.llm.exchange import Admit, Pause, Read, Reply, Seam, Send, Step, Steps, Work, steps_of
 from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
 
@@ -56,7 +57,9 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
     async def _take(self, step: Step) -> object:
         match step:
             case Admit(gate, tokens, again, attribution, max_wait_s):
-                return await gate.admit(tokens, priority=attribution.priority, again=again, max_wait_s=max_wait_s)
+                permit = await gate.admit(tokens, priority=attribution.priority, again=again, max_wait_s=max_wait_s)
+                door.through()
+                return permit
             case Send(request, permit):
                 return await self._send(request, permit)
             case Read(response):
