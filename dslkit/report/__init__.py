@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dslkit.report.export import export, write
     from dslkit.report.page import Report, read
+    from dslkit.report.writing import export, write
 
 __all__ = ["Report", "export", "read", "write"]
 
-_HOMES = {"Report": "page", "export": "export", "read": "page", "write": "export"}
+_HOMES = {"Report": "page", "export": "writing", "read": "page", "write": "writing"}
 
 
 def __getattr__(name: str) -> Any:

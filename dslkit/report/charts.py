@@ -7,6 +7,8 @@ Colours are the stylesheet's variables and ``currentColor``, so that one drawing
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import vl_convert
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from dslkit.report.timeline import Timeline
+    from dslkit.report.timeline import Timeline, Unit
     from dslkit.report.values import Bin, Quantiles
 
 WIDE, NARROW = 832, 350  # CSS pixels; the page shows one or the other
-_TALL, _LOW = 220, 96
+_TALL, _LOW = 220, 120
 _COLOURS = [f"var(--series-{k})" for k in range(1, 6)]
 _CONFIG: Mapping[str, Any] = {
     "aria": False,  # the page describes the chart as a whole
@@ -38,16 +40,17 @@ _CONFIG: Mapping[str, Any] = {
         "labelPadding": 6,
     },
 }
-_TIME_FORMATS = {
-    "second": "%H:%M:%S",
-    "minute": "%H:%M",
-    "hour": "%-d %b %H:%M",
-    "day": "%-d %b",
-    "week": "%-d %b",
-    "month": "%b %Y",
-    "year": "%Y",
+# How a column is labelled, and how far into it: a time stands at the column's beginning, a day under its middle.
+_LABELS: Mapping[Unit, tuple[str, timedelta]] = {
+    "second": ("%H:%M:%S", timedelta()),
+    "minute": ("%H:%M", timedelta()),
+    "hour": ("%-d %b %H:%M", timedelta()),
+    "day": ("%-d %b", timedelta(hours=12)),
+    "week": ("%-d %b", timedelta(days=3.5)),
+    "month": ("%b %Y", timedelta(days=15)),
+    "year": ("%Y", timedelta(days=182)),
 }
-_FIRST_FORMATS = {"cost_usd": "$~g", "tokens": "~s", "attempts": "~s"}
+_LABEL_WIDTH = 84  # CSS pixels that the longest of these needs
 
 
 def columns(timeline: Timeline, width: int) -> Markup:
@@ -65,7 +68,7 @@ def columns(timeline: Timeline, width: int) -> Markup:
                     "field": "start",
                     "type": "temporal",
                     "scale": {"type": "utc", "domain": domain},
-                    "axis": {"format": _TIME_FORMATS[timeline.bucket.unit], "grid": False, "tickCount": width // 110},
+                    "axis": _time_axis(timeline, width),
                     "title": None,
                 },
                 "x2": {"field": "end"},
@@ -73,7 +76,7 @@ def columns(timeline: Timeline, width: int) -> Markup:
                     "field": "low",
                     "type": "quantitative",
                     "title": None,
-                    "axis": {"format": _FIRST_FORMATS[timeline.measure], "tickCount": 4},
+                    "axis": {"format": _amounts(timeline, rows), "tickCount": 4},
                 },
                 "y2": {"field": "high"},
                 "color": {
@@ -86,6 +89,26 @@ def columns(timeline: Timeline, width: int) -> Markup:
         },
         width,
     )
+
+
+def _time_axis(timeline: Timeline, width: int) -> dict[str, Any]:
+    """A label for every n-th column, as many as there is room for."""
+    form, into = _LABELS[timeline.bucket.unit]
+    step = ceil(len(timeline.bars) * _LABEL_WIDTH / (width - 60))
+    return {
+        "grid": False,
+        "values": [_millis(bar.start + into) for bar in timeline.bars[::step]],
+        "labelExpr": f"utcFormat(datum.value - {into.total_seconds() * 1000:.0f}, '{form}')",
+        "labelOverlap": False,
+    }
+
+
+def _amounts(timeline: Timeline, rows: Sequence[Mapping[str, float]]) -> str:
+    """The format of the vertical axis."""
+    if timeline.measure != "cost_usd":
+        return "~s"
+    highest = max((row["high"] for row in rows), default=0.0)
+    return "$,.2f" if 0.2 <= highest < 10 else "$,.0f" if highest >= 10 else "$~g"  # noqa: PLR2004 - cents matter between
 
 
 def _stacked(timeline: Timeline) -> Iterator[dict[str, float]]:
@@ -114,7 +137,7 @@ def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, flo
             "layer": [
                 {
                     "data": {"values": [{"low": b.low, "high": b.high, "count": b.count} for b in bins if b.count]},
-                    "mark": {"type": "bar", "color": "var(--series-1)", "stroke": "var(--paper)", "strokeWidth": 1},
+                    "mark": {"type": "rect", "color": "var(--series-1)", "stroke": "var(--paper)", "strokeWidth": 1},
                     "encoding": {
                         "x": {"field": "low", "type": "quantitative", "scale": scale, "axis": axis, "title": "seconds"},
                         "x2": {"field": "high"},
@@ -123,7 +146,9 @@ def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, flo
                             "type": "quantitative",
                             "title": None,
                             "axis": {"format": "~s", "tickCount": 3, "tickMinStep": 1},
+                            "scale": {"zero": True},
                         },
+                        "y2": {"datum": 0},
                     },
                 },
                 {

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 UNKNOWN = "–"
 NARROW_SPACE = "\u202f"
@@ -24,10 +24,10 @@ def usd(amount: Decimal | None, decimals: int | None = None) -> str:
     if decimals is None:
         decimals = usd_decimals(amount)
     smallest = Decimal(1).scaleb(-decimals)
-    if 0 < amount < smallest / 2:
-        return f"<${smallest}"
+    if abs(amount) < smallest / 2:
+        return f"<${smallest}" if amount > 0 else f">−${smallest}"
     sign = "−" if amount < 0 else ""
-    return f"{sign}${abs(amount):,.{decimals}f}"
+    return f"{sign}${abs(amount).quantize(smallest, ROUND_HALF_UP):,f}"
 
 
 def usd_decimals(largest: Decimal) -> int:
@@ -43,9 +43,9 @@ def count(number: float | None) -> str:
 def compact(number: int) -> str:
     """``3.21 M``: three significant digits, for a large figure."""
     for size, letter in _COMPACT:
-        if number >= size:
+        if number >= size * 0.9995:  # so that 999,999 is 1.00 M
             scaled = number / size
-            places = 2 if scaled < 10 else 1 if scaled < 100 else 0
+            places = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
             return f"{scaled:.{places}f}{NARROW_SPACE}{letter}"
     return str(number)
 

@@ -71,7 +71,7 @@ def items(rows: Sequence[ItemRow], every: int) -> Markup:
         return Markup("")
     origin = _origin(rows)
     decimals = _decimals([row.cost_usd for row in rows])
-    titles = ("Item", "Verdict", "Findings", "Rounds", "Tokens", "Cost, USD", "Seconds")
+    titles = ("Item", "Verdict", "Findings", "Quality rounds", "Tokens", "Cost, USD", "Seconds")
     columns = [Column(title, number=k > 2, wraps=k == 2) for k, title in enumerate(titles)]  # noqa: PLR2004 - three texts
     lines = [
         [
@@ -149,10 +149,12 @@ def _verdict_cell(row: ItemRow) -> Cell:
 
 
 def _findings_cell(row: ItemRow) -> Cell:
+    """What the check found; what stopped the item, where something did."""
     counted = [(row.error_findings, "error"), (row.warning_findings, "warning")]
-    text = ", ".join(formats.plural(number, noun) for number, noun in counted if number)
-    detail = shorten(row.error_message, 100) if row.error_message else ""
-    return Cell(text or "none", "" if text else "quiet", detail=detail)
+    found = ", ".join(formats.plural(number, noun) for number, noun in counted if number)
+    if row.error_message:
+        return Cell(shorten(row.error_message, 100), detail=found)
+    return Cell(found) if found else Cell("none", "quiet")
 
 
 def _item_cost(row: ItemRow, decimals: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dslkit.errors import UsageError
 from dslkit.ledger import Ledger
@@ -11,12 +12,11 @@ from dslkit.report import figures, outcomes, spending, summary, timing
 from dslkit.report.figures import Dimension, Scope, Timing, Views
 from dslkit.report.markup import Block, block, sentence, style_element
 from dslkit.report.timeline import timeline
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LISTED_ITEMS = 60
+LISTED_ITEMS = 40
 LISTED_CALLS = 8
 _TIMINGS: tuple[Timing, ...] = ("latency_s", "time_to_first_chunk_s", "throttle_wait_s")
 _NO_CALLS = "No call is recorded in this scope."

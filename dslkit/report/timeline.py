@@ -98,7 +98,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """Bars without a gap from the first call to the last; the measure is tokens where nothing was spent."""
+    """Bars without a gap from the first call to the last, of the models that used any of the measure.
+
+    The measure is spend; tokens where nothing was spent, attempts where there were no tokens.
+    """
 
     measure: Measure
     bucket: Bucket
@@ -120,15 +123,16 @@ def timeline(views: Views, scope: Scope, first: datetime, last: datetime) -> Tim
     measure: Measure = next((name for name in MEASURES if any(row[2][name] for row in rows)), "attempts")
     totals: dict[str, Decimal | int] = {}
     for _, model, used in rows:
-        totals[model] = totals.get(model, 0) + used[measure]
+        if used[measure]:
+            totals[model] = totals.get(model, 0) + used[measure]
     ranked = sorted(totals, key=lambda model: (-totals[model], model))
     named = ranked if len(ranked) <= SERIES + 1 else ranked[:SERIES]
     series = (*named, OTHER) if len(ranked) > len(named) else tuple(named)
     place = {model: min(k, len(series) - 1) for k, model in enumerate(ranked)}
     filled: dict[datetime, list[Decimal | int]] = {}
     for start, model, used in rows:
-        values = filled.setdefault(start, [0] * len(series))
-        values[place[model]] += used[measure]
+        if model in place:
+            filled.setdefault(start, [0] * len(series))[place[model]] += used[measure]
     empty: list[Decimal | int] = [0] * len(series)
     bars = tuple(
         Bar(start=start, end=bucket.after(start), values=tuple(filled.get(start, empty)))
