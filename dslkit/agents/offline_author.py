@@ -99,5 +99,11 @@ def _workflow(plan: dict[str, Any]) -> str:
         f"<node_selection>{', '.join(types)}</node_selection>\n"
         "<design_principle>Made by dslkit's offline stand-in, which is no language model, from its patterns and the"
         " words of the requirement.</design_principle>\n"
-        f"<workflow>\n{json.dumps(plan, ensure_ascii=False, indent=1)}\n</workflow>"
+        f"<workflow>\n{_json(plan)}\n</workflow>"
     )
+
+
+def _json(plan: dict[str, Any]) -> str:
+    """One node a line, one line for all edges."""
+    nodes = ",\n".join(json.dumps(node, ensure_ascii=False) for node in plan["nodes_info"])
+    return f'{{"nodes_info": [\n{nodes}],\n"edges": {json.dumps(plan["edges"])}}}'

@@ -54,6 +54,7 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 - no HTML is made of a prompt
         undefined=StrictUndefined,
         trim_blocks=True,
+        keep_trailing_newline=True,
         lstrip_blocks=True,
     )
     environment.filters["fenced"] = lambda text: _SECTION_TAG.sub("‹", str(text))

@@ -36,6 +36,7 @@ class _Scope:
     entry: Port
     members: set[str] = field(default_factory=set)
     container: str | None = None
+    outside: set[str] = field(default_factory=set)  # what its nodes use of what was laid before
 
 
 class Draft:
@@ -74,8 +75,9 @@ class Draft:
         """Lay what follows inside a container."""
         start = f"{container}-1"
         self.nodes.append({"id": start, "type": start_kind, "title": "Start", "param": {}})
-        with self._scope(_Scope((start, 0), container=container)):
+        with self._scope(_Scope((start, 0), container=container)) as scope:
             yield
+        self._wait_for(container, scope.outside)
 
     @contextmanager
     def _scope(self, scope: _Scope) -> Iterator[_Scope]:
@@ -107,13 +109,28 @@ class Draft:
 
     def _connect(self, used: set[str], node: str) -> None:
         scope = self._scopes[-1]
-        sources = used & scope.members
-        sources -= {source for source in sources if any(source in self._before(other) for other in sources - {source})}
-        entry = [] if sources else [scope.entry]
-        self.edges.extend(
-            (source, port, node) for source, port in [*entry, *((s, 0) for s in sorted(sources, key=self._place))]
-        )
         scope.members.add(node)
+        scope.outside |= used - scope.members
+        sources = self._nearest(used & scope.members)
+        self.edges.extend((source, 0, node) for source in sources)
+        if not sources:
+            self.edges.append((*scope.entry, node))
+
+    def _wait_for(self, container: str, used: set[str]) -> None:
+        """Whatever is used inside a container has to run before the container."""
+        scope = self._scopes[-1]
+        scope.outside |= used - scope.members
+        before = self._before(container)
+        late = {node for node in used & scope.members if node != container and node not in before}
+        if late:
+            entry = (*scope.entry, container)
+            self.edges = [edge for edge in self.edges if edge != entry]
+            self.edges.extend((source, 0, container) for source in self._nearest(late))
+
+    def _nearest(self, sources: set[str]) -> list[str]:
+        """Those of the sources that no other of them waits for, as laid."""
+        before = set().union(*(self._before(source) for source in sources))
+        return [node["id"] for node in self.nodes if node["id"] in sources - before]
 
     def _before(self, node: str) -> set[str]:
         """All nodes that lead to ``node``."""
@@ -125,9 +142,6 @@ class Draft:
             found |= fresh
             waiting.extend(fresh)
         return found
-
-    def _place(self, node: str) -> int:
-        return next(place for place, laid in enumerate(self.nodes) if laid["id"] == node)
 
     def _useful(self) -> set[str]:
         ends = {node["id"] for node in self.nodes if node["type"] in {"end", "answer"}}

@@ -116,7 +116,7 @@ _LEAD: Final = re.compile(
 def _description(before: str) -> str:
     """The noun phrase that stands before a name: what follows the last cue that leaves anything."""
     cuts = sorted(match.end() for cue in (INPUT_CUE, OUTPUT_CUE) for match in cue.finditer(before))
-    for cut in [*reversed(cuts), 0]:
+    for cut in reversed(cuts or [0]):
         phrase = _LEAD.sub("", re.sub(r"\s+as (?:an? )?(?:\w+ )?inputs?\s*$", "", before[cut:])).strip(" ,;:—–-(\"'`")
         if phrase:
             return phrase[:160]
