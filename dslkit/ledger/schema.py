@@ -86,6 +86,7 @@ ITEMS: Final[Columns] = {
     "related_nodes_held": "BOOLEAN",
     "rounds": "INTEGER",
     "artefact": "VARCHAR",
+    "artefact_sha256": "VARCHAR",
     "error_type": "VARCHAR",
     "error_message": "VARCHAR",
     "reused_from": "VARCHAR",
