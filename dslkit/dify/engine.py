@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "EngineInstallation", "install", "status"]
 
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 10.0
 WORKERS: Final = 2
 JOBS_PER_PROCESS: Final = 500  # then a fresh one: what a foreign library may leak stays bounded
 MAX_VALUES: Final = 500_000
+MAX_NODES: Final = 2_000  # about 1 ms each and run; nobody draws more
 MAX_TEXT: Final = 10_000_000
 _BRANCH_SHARE: Final = 0.6  # of the time: after it no further branch is begun
 
@@ -46,6 +47,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "engine-crashed": "look for a template that builds something huge at this node",
     "engine-node-failed": "correct this node, unless its failure is intended",
     "engine-branches-unvisited": "split the workflow, or give the dry run more time",
+    "engine-too-large": "split the workflow: call one from another as a tool",
     "engine-unavailable": "run: dslkit engine install",
 }
 
@@ -103,12 +105,16 @@ class Engine:
         if _too_large(document):
             return _refusal("engine-load-failed", f"larger than a dry run takes ({MAX_VALUES:,} values)")
         if isinstance(document, str):
-            answer = self._ask({"do": "parse", "text": document}, timeout_s)
+            answer = self._ask({"do": "parse", "text": document, "most": MAX_VALUES}, timeout_s)
             parsed = answer.get("document")
             if not isinstance(parsed, Mapping):
                 return answer if "findings" in answer else _refusal("engine-load-failed", "the YAML is not a mapping")
             return self._report(parsed, timeout_s)
-        return self._ask(_job(document), timeout_s)
+        job = _job(document)
+        if job["nodes"] > MAX_NODES:
+            refusal = _refusal("engine-too-large", f"more than {MAX_NODES:,} nodes: not run", severity="warning")
+            return {**refusal, "status": "not run"}
+        return self._ask(job, timeout_s)
 
     def _ask(self, job: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         """One job; a crash is tried once more on a fresh process, for somebody may have killed the first."""
@@ -179,13 +185,14 @@ def _job(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the worker cannot know by itself: what unmodelled nodes give, and how nodes fork."""
     outputs: dict[str, dict[str, str]] = {}
     handles: dict[str, list[str]] = {}
-    for node, data in _nodes(document):
+    nodes = list(_nodes(document))
+    for node, data in nodes:
         kind = node_kind(data.get("type"))
         if kind and (kind.open_outputs or kind.type == "knowledge-retrieval"):
             outputs[node] = outputs_of(data)
         if kind and (kind.branches or data.get("error_strategy") == FAIL_HANDLE):
             handles[node] = list(handles_of(data))
-    return {"do": "run", "document": document, "outputs": outputs, "handles": handles}
+    return {"do": "run", "document": document, "nodes": len(nodes), "outputs": outputs, "handles": handles}
 
 
 def _nodes(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -126,13 +126,15 @@ class EngineProcess:
         return reply
 
     def _epitaph(self, error: Exception) -> str:
-        """How it ended, in words."""
-        self.kill_after_grace()
+        """Bury it and say how it ended."""
+        self._wait_for_end()
         code = self._process.returncode
         cause = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        return f"it ended with {cause}: {self._last_words() or error}"
+        message = f"it ended with {cause}: {self._last_words() or error}"
+        self.kill()
+        return message
 
-    def kill_after_grace(self, grace_s: float = 1.0) -> None:
+    def _wait_for_end(self, grace_s: float = 1.0) -> None:
         """Let a dying process finish dying, so that its own exit code is seen, then kill."""
         try:
             self._process.wait(grace_s)

@@ -57,9 +57,26 @@ def _load() -> Mapping[str, Callable[..., dict[str, Any]]]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     def parse(job: Mapping[str, Any], _announce: Callable[[str], None]) -> dict[str, Any]:
-        return {"document": yaml.load(job["text"], loader)}  # noqa: S506 -- both loaders are the safe one
+        document = yaml.load(job["text"], loader)  # noqa: S506 -- both loaders are the safe one
+
+        if _count(document, job["most"]) > job["most"]:
+            raise ValueError(f"more than {job['most']:,} values, aliases counted as often as they are used")
+        return {"document": document}
 
     return {"run": dry_run, "parse": parse}
+
+
+def _count(document: object, most: int) -> int:
+    """How many values a document would have as JSON; beyond ``most`` at least that many."""
+    pending, count = [document], 0
+    while pending and count + len(pending) <= most:
+        current = pending.pop()
+        count += 1
+        if isinstance(current, dict):
+            pending.extend(current.values())
+        elif isinstance(current, list):
+            pending.extend(current)
+    return count + len(pending)
 
 
 def _answer(

@@ -1,0 +1,239 @@
+"""What hostile documents, dying workers and crowds of callers do to the engine: nothing that a finding cannot say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from engine_documents import document, end, rendering, start, template
+
+from dslkit.dify.engine import Engine
+from dslkit.dify.engine_process import EngineProcess, EngineStartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.engine
+
+HOSTILE = {
+    "reaches for os": "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "reaches for subclasses": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "reaches through format": "{{ '{0.__class__}'.format(x) }}",
+    "changes a list": "{{ things.append(1) }}",
+    "huge power": "{{ 10 ** 10 ** 10 }}",
+    "huge repetition": "{{ 'a' * 10 ** 9 }}",
+    "huge list repetition": "{{ [0] * 999999999 }}",
+    "huge width": "{{ '%1000000000d' % 1 }}",
+    "huge format width": "{{ '{:>10000000000}'.format(1) }}",
+    "huge centre": "{{ 'a' | center(10 ** 12) }}",
+    "huge indent": "{{ x | indent(10 ** 12) }}",
+    "long range": "{{ range(10 ** 9) | list }}",
+    "endless nested loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "endless output": "{% for i in range(99999) %}{% for j in range(9999) %}{{ 'a' * 1000 }}{% endfor %}{% endfor %}",
+    "endless recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "doubling text": "{% set ns = namespace(a='a') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}",
+    "doubling sum": "{% set ns = namespace(a='a') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
+    "includes a file": "{% include '/etc/passwd' %}",
+    "very deep": "{{ " + "(" * 2000 + "x" + ")" * 2000 + " }}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_templates_are_findings_at_their_node(engine: Engine, name: str) -> None:
+    begun = time.monotonic()
+    run = engine.run(rendering(HOSTILE[name]))
+    assert time.monotonic() - begun < 5
+    assert run.status == "failed"
+    assert [(finding.code, finding.node) for finding in run.findings] == [("engine-run-failed", "template")]
+    assert engine.run(rendering("{{ x }}")).status == "ran"
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_secrets_of_the_user_are_not_in_the_worker(alone: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_USER", "leaked")
+    alone.run(rendering("{{ x }}"))
+    assert Path(f"/proc/{only(alone).pid}/environ").read_bytes() == b""
+
+
+def only(engine: Engine) -> EngineProcess:
+    """The one idle process of an engine."""
+    [process] = engine._idle
+    return process
+
+
+@pytest.fixture
+def alone(engine: Engine) -> Iterator[Engine]:
+    """An engine with one worker, for tests that hurt it."""
+    with Engine(engine.python, workers=1) as found:
+        yield found
+
+
+SLOW = rendering("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+
+
+def test_a_hanging_worker_is_killed_and_its_node_named(alone: Engine) -> None:
+    alone.run(rendering("{{ x }}"))
+    first = only(alone).pid
+    run = alone.run(SLOW, timeout_s=0.3)
+    assert [(finding.code, finding.node) for finding in run.findings] == [("engine-timeout", "template")]
+    assert run.status == "failed"
+    assert alone.run(rendering("{{ x }}")).status == "ran"
+    assert only(alone).pid != first
+
+
+def test_a_killed_worker_is_replaced_and_the_job_done_again(alone: Engine) -> None:
+    """kill -9 in the middle of a run is nobody's fault, so it is tried once more."""
+    alone.run(rendering("{{ x }}"))
+    process = only(alone)
+    threading.Timer(0.3, os.kill, (process.pid, signal.SIGKILL)).start()
+    run = alone.run(SLOW)
+    assert [finding.code for finding in run.findings] == ["engine-run-failed"]
+    assert "still rendering" in run.findings[0].message
+    assert only(alone).pid != process.pid
+
+
+def test_a_worker_killed_between_jobs_is_not_noticed(alone: Engine) -> None:
+    alone.run(rendering("{{ x }}"))
+    os.kill(only(alone).pid, signal.SIGKILL)
+    assert alone.run(rendering("{{ x }}")).status == "ran"
+
+
+def test_a_crash_that_repeats_is_a_finding(alone: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fatal(self: EngineProcess, job: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        os.kill(self.pid, signal.SIGKILL)
+        return ask(self, job, timeout_s)
+
+    ask = EngineProcess.ask
+    monkeypatch.setattr(EngineProcess, "ask", fatal)
+    run = alone.run(rendering("{{ x }}"))
+    assert (run.status, [finding.code for finding in run.findings]) == ("failed", ["engine-crashed"])
+    assert "SIGKILL" in run.findings[0].message
+
+
+@pytest.mark.parametrize(
+    "text", ["exit 3", "echo not json; sleep 5", 'echo \'{"hello": null, "error": "no graphon"}\'']
+)
+def test_an_interpreter_that_cannot_serve_means_not_run(tmp_path: Path, text: str) -> None:
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    fake.chmod(0o755)
+    with Engine(fake) as engine:
+        run = engine.run(rendering("{{ x }}"))
+    assert run.status == "not run"
+    assert [(finding.code, finding.severity) for finding in run.findings] == [("engine-unavailable", "warning")]
+
+
+def test_a_missing_interpreter_means_not_run(tmp_path: Path) -> None:
+    run = Engine(tmp_path / "gone").run(rendering("{{ x }}"))
+    assert (run.status, run.findings[0].code) == ("not run", "engine-unavailable")
+    assert "dslkit engine install" in run.findings[0].remedy
+
+
+def test_a_start_that_hangs_is_given_up(tmp_path: Path) -> None:
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\nexec sleep 30\n", encoding="utf-8")
+    fake.chmod(0o755)
+    with pytest.raises(EngineStartError, match="cannot run"):
+        EngineProcess(fake, start_timeout_s=0.2)
+
+
+def test_a_crowd_shares_the_workers(engine: Engine) -> None:
+    with Engine(engine.python, workers=2) as shared, ThreadPoolExecutor(50) as crowd:
+        runs = list(crowd.map(lambda i: shared.run(rendering(f"{i} {{{{ x }}}}")), range(200)))
+        assert len(shared._idle) <= 2
+    assert [run.outputs[0]["out"] for run in runs] == [f"{i} sample text" for i in range(200)]
+
+
+def test_workers_are_renewed(engine: Engine) -> None:
+    with Engine(engine.python, workers=1, jobs_per_process=2) as short:
+        pids = []
+        for _ in range(3):
+            short.run(rendering("{{ x }}"))
+            pids += [process.pid for process in short._idle]
+        assert len(set(pids)) == 2
+
+
+def test_closing_ends_the_processes(engine: Engine) -> None:
+    with Engine(engine.python, workers=1) as short:
+        short.run(rendering("{{ x }}"))
+        process = short._idle[0]
+    assert process._process.poll() is not None
+
+
+def test_an_engine_that_is_forgotten_ends_its_processes(engine: Engine) -> None:
+    forgotten = Engine(engine.python, workers=1)
+    forgotten.run(rendering("{{ x }}"))
+    process = forgotten._idle[0]
+    del forgotten
+    assert process._process.poll() is not None
+
+
+def bomb() -> Any:
+    value: Any = ["lol"]
+    for _ in range(30):
+        value = [value] * 10
+    return value
+
+
+CYCLE: dict[str, Any] = {"kind": "app"}
+CYCLE["app"] = CYCLE
+
+MALFORMED = {
+    "alias bomb": document([start(), end()], "start->end", features={"x": bomb()}),
+    "cycle": CYCLE,
+    "empty": {},
+    "no graph": {"kind": "app", "app": {"mode": "workflow"}, "workflow": {}},
+    "nodes of nonsense": {
+        "kind": "app",
+        "app": {"mode": "workflow"},
+        "workflow": {"graph": {"nodes": [1, None, "a", {"id": 5}, {"id": "x", "data": "y"}], "edges": 3}},
+    },
+    "an edge of nonsense": {**document([start(), end()], ""), "workflow": {"graph": {"nodes": [], "edges": [None]}}},
+    "handles of nonsense": document(
+        [start(), {"id": "i", "data": {"type": "if-else", "cases": [{"case_id": []}], "error_strategy": 5}}, end()],
+        "start->i i:true->end",
+    ),
+    "YAML of nothing": "",
+    "YAML of a list": "- a",
+    "broken YAML": "a: [",
+    "YAML of tags": "!!python/object/apply:os.system ['id']",
+    "YAML bomb": "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
+    ),
+    "deep YAML": "[" * 5000,
+    "binary": "\x00\x01\x02",
+    "too long": "a" * 10_000_001,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_documents_are_findings(engine: Engine, name: str) -> None:
+    begun = time.monotonic()
+    run = engine.run(MALFORMED[name])
+    assert time.monotonic() - begun < 5
+    assert run.status == "failed"
+    assert {finding.code for finding in run.findings} <= {"engine-load-failed", "engine-crashed"}
+    assert all(finding.severity == "error" for finding in run.findings)
+
+
+def row(count: int) -> dict[str, Any]:
+    names = [f"t{i}" for i in range(count)]
+    chain = " ".join(f"{a}->{b}" for a, b in zip(["start", *names], [*names, "end"], strict=True))
+    return document([start(), *(template(name, "a") for name in names), end()], chain)
+
+
+def test_long_workflows_run(engine: Engine) -> None:
+    assert len(engine.run(row(200)).nodes_run) == 202
+
+
+def test_workflows_beyond_all_reason_are_not_run(engine: Engine) -> None:
+    begun = time.monotonic()
+    run = engine.run(row(5000))
+    assert time.monotonic() - begun < 5
+    assert (run.status, run.findings[0].code, run.findings[0].severity) == ("not run", "engine-too-large", "warning")
