@@ -35,9 +35,12 @@ class ItemAnswers(AnswerStore):
         return cls(home / "answers")
 
     @contextmanager
-    def kept_for(self, work: str) -> Iterator[None]:
-        """Requests made inside belong to this piece of work."""
-        token = _work.set(work)
+    def kept_for(self, work: str, turn: int) -> Iterator[None]:
+        """Requests made inside belong to this piece of work, and to this turn of it.
+
+        A later turn that happens to ask the same is meant to get another answer; the same turn of a later run is not.
+        """
+        token = _work.set(f"{work}/{turn}")
         try:
             yield
         finally:
@@ -48,7 +51,7 @@ class ItemAnswers(AnswerStore):
         shutil.rmtree(self._folder_of_all / work, ignore_errors=True)
 
     def key(self, url: str, body: bytes) -> str:
-        """The work under way and the request's name."""
+        """The work under way, its turn, and the request's name."""
         return f"{_work.get()}/{super().key(url, body)}"
 
     def get(self, key: str) -> Stored | None:
@@ -72,5 +75,5 @@ class ItemAnswers(AnswerStore):
         store.unlock(name, file)
 
     def _of(self, key: str) -> tuple[AnswerStore, str]:
-        work, _, name = key.partition("/")
-        return AnswerStore(self._folder_of_all / work), name
+        turn, _, name = key.rpartition("/")
+        return AnswerStore(self._folder_of_all / turn), name

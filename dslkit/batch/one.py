@@ -127,9 +127,9 @@ async def make(requirement: Requirement, order: Order, tools: Tools) -> Generate
     """
     started_at = datetime.now(UTC)
     whose = attributed(run_id=order.run_id, item_id=order.item_id, tags=requirement.tags, priority=order.priority)
-    with whose, tools.answers.kept_for(order.work):
+    with whose:
         try:
-            draft, rounds = await _author(requirement, order.recipe, tools)
+            draft, rounds = await _author(requirement, order, tools)
             written = await asyncio.to_thread(_write, draft.workflow, order.path)
         except Exception as error:  # noqa: BLE001 - whatever it was, the other items of the batch go on
             reason = root_cause(error)
@@ -156,14 +156,16 @@ def reconsider(item: Item, requirement: Requirement, order: Order, engine: Engin
     return replace(item, findings=findings, engine=run.status, verdict=verdict(findings, run))
 
 
-async def _author(requirement: Requirement, recipe: Recipe, tools: Tools) -> tuple[Draft, int]:
+async def _author(requirement: Requirement, order: Order, tools: Tools) -> tuple[Draft, int]:
     """The best draft that the agents of a mode reach, and how many rounds of bettering that took."""
-    reply = await _first_reply(requirement, recipe.mode, tools)
+    with tools.answers.kept_for(order.work, 0):
+        reply = await _first_reply(requirement, order.recipe.mode, tools)
     best = current = await _examine(reply, requirement, tools.engine)
     rounds = 0
-    while best.error_count and rounds < recipe.max_rounds:
+    while best.error_count and rounds < order.recipe.max_rounds:
         rounds += 1
-        reply = await improve(tools.ask, requirement.messages, current.reply, current.findings)
+        with tools.answers.kept_for(order.work, rounds):
+            reply = await improve(tools.ask, requirement.messages, current.reply, current.findings)
         current = await _examine(reply, requirement, tools.engine)
         if current.error_count <= best.error_count:
             best = current
