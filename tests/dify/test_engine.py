@@ -350,6 +350,24 @@ def test_fields_of_invented_objects_need_not_exist(engine: Engine) -> None:
     assert run.status == "ran", run.findings
 
 
+def test_references_into_invented_objects_resolve(engine: Engine) -> None:
+    """Fields of an object of no declared shape, also as something to iterate over."""
+    child = template("t", "{{ i }}", inside="loop", i="loop.item")
+    built = iteration(child, iterator_selector=["data", "record", "names"])
+    graph = built["workflow"]["graph"]
+    graph["nodes"] += [code("data", record="object"), llm(prompt="{{#data.record.author.name#}}")]
+    graph["edges"] += document([], "start->data data->llm llm->loop")["workflow"]["graph"]["edges"]
+    run = engine.run(built)
+    assert run.status == "ran", run.findings
+    assert run.outputs[0]["all"] == ["sample text", "sample text"]
+
+
+def test_references_into_objects_of_a_known_shape_must_be_there(engine: Engine) -> None:
+    known = llm("first", structured_output_enabled=True, structured_output=SCHEMA)
+    nodes = [start(("x", "text-input")), known, llm(prompt="{{#first.structured_output.grade#}}"), end()]
+    assert errors(engine.run(document(nodes, "start->first first->llm llm->end"))) == [("engine-run-failed", "llm")]
+
+
 def test_an_address_known_only_at_run_time_is_made_up(engine: Engine) -> None:
     assert (
         engine.run(one_node(node("http", "http-request", **{**HTTP, "url": "{{#start.x#}}"}), "body")).status == "ran"

@@ -23,7 +23,6 @@ from graphon.graph.graph import Graph
 from graphon.graph.validation import GraphValidationError
 from graphon.runtime.init_params import InitParams
 from graphon.runtime.runtime_state import RuntimeState
-from graphon.runtime.variable_pool import VariablePool
 from pydantic import ValidationError
 
 from .factory import DryRunContext, DryRunFactory, NodeDataError
@@ -31,7 +30,7 @@ from .pilot import Pilot
 from .prepare import prepare, root_ids, with_kind
 from .samples import sample_start_value
 from .stubs import StubFileRuntime
-from .variables import system_values, typed_variables
+from .variables import DryRunPool, system_values, typed_variables
 
 MAX_RUNS: Final = 64
 TERMINALS: Final = frozenset({"end", "answer", "knowledge-index"})
@@ -162,8 +161,9 @@ class _DryRun:
             log.error = log.error or str(error)
         return log
 
-    def _pool(self, root: str) -> VariablePool:
-        pool = VariablePool()
+    def _pool(self, root: str) -> DryRunPool:
+        pool = DryRunPool()
+        pool.expect_lists(n["data"].get(key) for n in self.nodes for key in ("iterator_selector", "variable"))
         for name, value in system_values(self.mode, self.workflow.get("features")).items():
             pool.add(("sys", name), value)
         for namespace, key in (("env", "environment_variables"), ("conversation", "conversation_variables")):

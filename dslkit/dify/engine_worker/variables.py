@@ -1,18 +1,42 @@
 """What the variable pool holds before a run: system, environment and conversation variables."""
 
-# mypy: ignore-missing-imports
+# mypy: ignore-missing-imports, allow-subclassing-any
+# ruff: noqa: D102 -- graphon says what its pool's methods are for
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from graphon.variables.factory import TypeMismatchError, build_segment_with_type
+from graphon.runtime.variable_pool import VariablePool
+from graphon.variables.factory import TypeMismatchError, build_segment, build_segment_with_type
+from graphon.variables.segments import ObjectSegment, Segment
 from graphon.variables.types import SegmentType
+from pydantic import PrivateAttr
 
-from .samples import ITEMS, TEXT, sample_file, sample_value
+from .samples import ITEMS, KEY, TEXT, sample_file, sample_value
 
+_PLAIN_SELECTOR: Final = 2  # node and output; what follows are fields of that output
 _TIMESTAMP: Final = 1_700_000_000
 _FILL_WHEN_EMPTY: Final = ("array[string]", "array[number]", "array[object]", "array[boolean]", "array[file]")
+
+
+class DryRunPool(VariablePool):
+    """The engine's pool, but a field asked of an object that was invented without any shape is invented too."""
+
+    _lists: frozenset[tuple[str, ...]] = PrivateAttr(default=frozenset())
+
+    def expect_lists(self, selectors: Iterable[object]) -> None:
+        """Name the selectors that something goes through item by item."""
+        self._lists = frozenset(tuple(map(str, each)) for each in selectors if isinstance(each, list))
+
+    def get(self, selector: Sequence[str], /) -> Segment | None:
+        found = super().get(selector)
+        if found is not None or len(selector) <= _PLAIN_SELECTOR:
+            return found
+        whole = super().get(selector[:_PLAIN_SELECTOR])
+        if not isinstance(whole, ObjectSegment) or KEY not in whole.value:
+            return None
+        return build_segment(sample_value("array[string]" if tuple(selector) in self._lists else "string"))
 
 
 def system_values(mode: str, features: object) -> dict[str, Any]:
