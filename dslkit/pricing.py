@@ -8,6 +8,7 @@ gives the standard price; and a model may be listed with no rate at all.  In eac
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import genai_prices
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, TieredPrices, TimeOfDateConstraint
+from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices, TimeOfDateConstraint
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dslkit.errors import SettingsError
 from dslkit.records import Price, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-OFFLINE = "offline"
+OFFLINE = "offline"  # the model that is no LLM; its provider is this package
+_FREE = frozenset({OFFLINE, "dslkit"})
 UNKNOWN = Price(cost_usd=None)
 
 _BILLIONTH = Decimal("1e-9")  # the ledger keeps DECIMAL(18,9)
@@ -106,13 +107,13 @@ class Prices:
 
         Args:
             usage: tokens of the attempt, cached ones included in ``input_tokens``.
-            provider: name as in ``gen_ai.provider.name``; one that genai-prices does not know is priced at the rates
-                of the model's own maker, and the source says so.
+            provider: name as in ``gen_ai.provider.name``, or the host of the server; one that genai-prices does not
+                know (a gateway, a proxy) is priced at the rates of the model's own maker, and the source says so.
             model: name as asked for, or better as answered.
             date: the instant of the call (aware).
             tier: service tier (``flex``, ``priority``, …) or ``batch``; one without a known rate is unknown.
         """
-        if OFFLINE in (provider, model):
+        if provider in _FREE or model == OFFLINE:
             return Price(cost_usd=Decimal(0), source=OFFLINE)
         try:
             rates = self._rates(provider, model, date.astimezone(UTC), _normal_tier(tier))
@@ -176,29 +177,28 @@ def _normal_tier(tier: str | None) -> str:
 
 
 def _find_model(provider: str, model: str) -> tuple[ModelInfo, str] | None:
+    """The model as its provider lists it; for a provider that nobody lists, as its maker does."""
     snapshot = get_snapshot()
-    for source, found in _candidates(snapshot, provider, model):
-        if found is not None:
-            return found, source
-    return None
-
-
-def _candidates(snapshot: DataSnapshot, provider: str, model: str) -> Iterator[tuple[str, ModelInfo | None]]:
-    """The provider's own listing; for a provider nobody lists (a gateway, a proxy), the maker's."""
-    try:
-        owner = snapshot.find_provider(None, provider, None)
-    except LookupError:
-        yield "genai-prices (maker's price)", _find_at_maker(snapshot, model)
+    owner = _find_provider(snapshot, provider)
+    if owner is not None:
+        info, source = owner.find_model(model, all_providers=snapshot.providers), "genai-prices"
     else:
-        yield "genai-prices", owner.find_model(model, all_providers=snapshot.providers)
+        info, source = _find_at_maker(snapshot, model), "genai-prices (maker's price)"
+    return (info, source) if info is not None else None
+
+
+def _find_provider(snapshot: DataSnapshot, name: str) -> Provider | None:
+    for provider_id, url in ((None, f"https://{name}/"), (name, None)):
+        with contextlib.suppress(LookupError):
+            return snapshot.find_provider(None, provider_id, url)
+    return None
 
 
 def _find_at_maker(snapshot: DataSnapshot, model: str) -> ModelInfo | None:
     name = model.rsplit("/", maxsplit=1)[-1]  # gateways prefix the maker: openai/gpt-4o-mini
-    try:
+    with contextlib.suppress(LookupError):
         return snapshot.find_provider_model(name, None, None, None)[1]
-    except LookupError:
-        return None
+    return None
 
 
 def _price_at(info: ModelInfo, when: datetime, tier: str) -> ModelPrice | None:

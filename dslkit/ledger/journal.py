@@ -118,6 +118,7 @@ class Journal:
         folder: where segments lie; it exists.
         heading: makes the first line of a segment.
         carry: what is still open; called while appends wait, so it must not append.
+        sealed: called, off the callers' time, when segments have been sealed on the way.
         segment_bytes, segment_seconds: a segment that reaches either is sealed.
     """
 
@@ -127,12 +128,14 @@ class Journal:
         heading: Heading,
         carry: Callable[[], Carried],
         *,
+        sealed: Callable[[], object] = lambda: None,
         segment_bytes: int = SEGMENT_BYTES,
         segment_seconds: float = SEGMENT_SECONDS,
     ) -> None:
         self._folder = folder
         self._heading = heading
         self._carry = carry
+        self._sealed = sealed
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
         self._begin()
@@ -267,10 +270,12 @@ class Journal:
             time.sleep(COMMIT_SECONDS)
             self._work.clear()
             with self._lock:
-                wanted = self._appended
+                wanted, rotated = self._appended, bool(self._retired)
             if self._sync(wanted) is not None:
                 time.sleep(RETRY_SECONDS)
                 self._work.set()
+            elif rotated:
+                self._sealed()
 
     def close(self) -> None:
         """Flush, and seal the segment if nothing is open in it; the next append opens another."""

@@ -58,7 +58,9 @@ def _plain(value: object) -> Any:
 
 def call_key(call_id: str) -> str:
     """The call id as a UUID; any other text is mapped to one, always the same."""
-    return call_id if _UUID.fullmatch(call_id) else str(uuid.uuid5(uuid.NAMESPACE_OID, call_id))
+    if _UUID.fullmatch(call_id):
+        return call_id
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, call_id.encode(errors="replace").decode()))
 
 
 def head(segment: str, carried: Carried, *, host: str, pid: int, at: datetime) -> bytes:

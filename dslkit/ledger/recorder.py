@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import lines
-from dslkit.ledger.folder import Folder
+from dslkit.ledger.folder import SEALED, Folder
 from dslkit.ledger.journal import Carried, Journal
 from dslkit.pricing import Prices
 from dslkit.records import Price
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dslkit.records import CallEnd, CallStart, Item, Run
 
 _log = logging.getLogger(__name__)
+DUE_SEGMENTS = 32  # a snapshot of so many costs a reader some 30 ms more than one of none
+DUE_BYTES = 32 * 1024 * 1024
+
 _HOST = socket.gethostname()
 _NOTHING = Decimal(0)
 
@@ -47,7 +50,8 @@ class LedgerRecorder:
     ) -> None:
         self._prices = prices or Prices()
         self._now = now
-        self._journal = Journal(folder.journal, self._head, self._carry)
+        self._folder = folder
+        self._journal = Journal(folder.journal, self._head, self._carry, sealed=self._compact_behind)
         self._forget()
 
     def _forget(self) -> None:
@@ -124,6 +128,25 @@ class LedgerRecorder:
     def close(self) -> None:
         """Flush, and seal the segment unless something is still open in it.  Recording may go on afterwards."""
         self._journal.close()
+        self.compact_if_due()
+
+    def finish(self) -> None:
+        """At the end of the process: as ``close``, but leave compaction to others."""
+        self._journal.close()
+
+    def compact_if_due(self) -> None:
+        """Take segments into parts when many have gathered; whoever comes by does it, for all."""
+        if not _is_due(self._folder):
+            return
+        from dslkit.ledger.compaction import compact  # noqa: PLC0415 - duckdb loads in 0.13 s, and most often none is due
+
+        try:
+            compact(self._folder, wait_s=0)
+        except Exception as error:  # noqa: BLE001 - another process is at it, or will be: nothing of ours depends on it
+            _log.info("No compaction this time: %s", error)
+
+    def _compact_behind(self) -> None:
+        threading.Thread(target=self.compact_if_due, name="ledger-compact", daemon=True).start()
 
     def _head(self, segment: str, carried: Carried) -> bytes:
         return lines.head(segment, carried, host=_HOST, pid=self._pid, at=self._now())
@@ -132,6 +155,15 @@ class LedgerRecorder:
         calls = dict(self._open_calls)
         keys = [(lines.call_key(call_id), attempt) for call_id, attempt in calls]
         return Carried(keys=keys, lines=[*calls.values(), *dict(self._open_runs).values()])
+
+
+def _is_due(folder: Folder) -> bool:
+    sealed = [path for path in folder.segments().values() if path.suffix == SEALED]
+    if len(sealed) >= DUE_SEGMENTS:
+        return True
+    with contextlib.suppress(FileNotFoundError):  # somebody else is compacting
+        return sum(path.stat().st_size for path in sealed) >= DUE_BYTES
+    return False
 
 
 _shared: dict[Path, LedgerRecorder] = {}
@@ -159,7 +191,7 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     for recorder in _shared.values():
         with contextlib.suppress(LedgerError):
-            recorder.close()
+            recorder.finish()
 
 
 os.register_at_fork(after_in_child=_after_fork)

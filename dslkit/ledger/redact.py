@@ -12,7 +12,8 @@ _SECRET = re.compile(
       \b(?:sk|pk|rk|gsk|hf|xai|ghp|gho|github_pat|AIza|AKIA|r8|pplx|tgp|ak)[-_]?[A-Za-z0-9][\w\-*.]{7,}
     | \b(?:bearer|basic)\s+[\w\-.~+/=*]{6,}                                      # credentials of a header
     | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                                           # user:password@ in a URL
-    | (?<![\w])(?:api[-_ ]?key|x-api-key|authorization|password|secret|token)["']?\s*[:=]\s*["']?[^\s"',;&]{6,}
+    | (?<![\w])(?:api[-_ ]?key|x-api-key|authorization|password|secret|token)["']?\s*[:=]\s*["']?
+      (?:(?:bearer|basic)\s+)?[^\s"',;&]{6,}
     | \beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                                          # a JSON web token
     """
 )
