@@ -181,7 +181,7 @@ def _decades(domain: tuple[float, float], *, detailed: bool) -> list[float]:
 
 def _draw(spec: dict[str, Any], width: int) -> Markup:
     spec |= {"width": width, "background": None, "autosize": {"type": "fit", "contains": "padding"}, "config": _CONFIG}
-    spec |= {"padding": {"left": 2, "right": 14, "top": 6, "bottom": 4}}
+    spec |= {"padding": {"left": 6, "right": 14, "top": 6, "bottom": 4}}
     return Markup(_slim(vl_convert.vegalite_to_svg(spec)))  # noqa: S704 - no text but numbers and our own labels
 
 

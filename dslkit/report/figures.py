@@ -203,6 +203,7 @@ def item_sums(views: Views, scope: Scope) -> ItemSums:
       count(*) FILTER (verdict = 'clean' AND engine = 'not run') AS not_run,
       count(*) FILTER (reused_from IS NOT NULL) AS reused,
       count(*) FILTER (verdict = 'working' AND reused_from IS NULL) AS fresh_working,
+      coalesce(sum(calls), 0)::BIGINT AS calls,
       coalesce(sum(cost_usd), 0) AS cost_usd, coalesce(sum(unpriced), 0)::BIGINT AS unpriced FROM joined"""
     return _rows(views, ItemSums, query, scope)[0]
 

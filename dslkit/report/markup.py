@@ -77,7 +77,7 @@ class Block:
     html: Markup
 
     def _repr_html_(self) -> str:
-        return f'<div class="dslkit-report">{self.html}</div>'
+        return f'<div class="dslkit-report">{self.html}</div>' if self.html else ""
 
 
 def render(template: str, **context: Any) -> Markup:

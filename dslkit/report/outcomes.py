@@ -26,8 +26,6 @@ _TOP_FAILURES = 20
 
 def failures(rows: Sequence[Failure], sums: Sums) -> list[Markup]:
     """Errors by kind, how many were made good by a retry, and an example of each."""
-    if not sums.attempts:
-        return [sentence("No call was made.")]
     if not rows:
         return [sentence(f"None: all {formats.plural(sums.attempts, 'attempt')} were answered.")]
     most = rows[0].attempts

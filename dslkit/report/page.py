@@ -10,7 +10,7 @@ from dslkit.errors import UsageError
 from dslkit.ledger import Ledger
 from dslkit.report import figures, outcomes, spending, summary, timing
 from dslkit.report.figures import Dimension, Scope, Timing, Views
-from dslkit.report.markup import Block, block, sentence, style_element
+from dslkit.report.markup import Block, block, style_element
 from dslkit.report.timeline import timeline
 
 if TYPE_CHECKING:
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 LISTED_ITEMS = 40
 LISTED_CALLS = 8
 _TIMINGS: tuple[Timing, ...] = ("latency_s", "time_to_first_chunk_s", "throttle_wait_s")
-_NO_CALLS = "No call is recorded in this scope."
 
 
 class Report:
-    """Sections of a cost report.  Each method queries the ledger and returns a block that Jupyter shows as HTML."""
+    """Sections of a cost report.  Each method queries the ledger and returns a block that Jupyter shows as HTML.
+
+    What there is nothing to say about is an empty block.
+    """
 
     def __init__(self, views: Views, scope: Scope) -> None:
         self.views = views
@@ -52,7 +54,7 @@ class Report:
         """Spend in buckets that suit the period, by model."""
         sums = self.overview.sums
         if sums.first is None or sums.last is None:
-            return block([sentence(_NO_CALLS)])
+            return block([])
         return block([spending.over_time(timeline(self.views, self.scope, sums.first, sums.last))])
 
     def breakdown(self) -> Block:
@@ -68,12 +70,12 @@ class Report:
             for dimension, what, missing in dimensions
         ]
         parts.append(spending.tokens(self.overview.sums))
-        return block(parts if any(parts) else [sentence(_NO_CALLS)])
+        return block(parts)
 
     def timing(self) -> Block:
         """Latency, time to first chunk and throttle wait: distributions and percentiles."""
         if not self.overview.sums.attempts:
-            return block([sentence(_NO_CALLS)])
+            return block([])
         measured = [
             timing.Distribution(
                 name,
@@ -87,11 +89,15 @@ class Report:
 
     def failures(self) -> Block:
         """Errors and retries by kind."""
+        if not self.overview.sums.attempts:
+            return block([])
         return block(outcomes.failures(figures.failures(self.views, self.scope), self.overview.sums))
 
     def items(self) -> Block:
         """Items of batches: verdicts, findings, tokens, cost, seconds."""
         sums = self.overview.items
+        if not sums.items and not self.overview.sums.attempts:
+            return block([])
         rows = figures.items(self.views, self.scope, LISTED_ITEMS)
         return block([outcomes.verdicts(sums), outcomes.items(rows, sums.items)])
 
@@ -105,7 +111,7 @@ class Report:
             outcomes.calls(slowest, "Slowest calls"),
             outcomes.calls(retried, "Most retried calls"),
         ]
-        return block(parts if any(parts) else [sentence(_NO_CALLS)])
+        return block(parts)
 
 
 def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -> Report:

@@ -160,6 +160,8 @@ def _verdict_notes(items: ItemSums) -> list[str]:
 def _price_notes(items: ItemSums) -> list[str]:
     if not items.fresh_working:
         return ["none was made and works here"]
+    if not items.calls:
+        return ["their calls are not in this ledger"]
     return [f"{spent(items.cost_usd, items.unpriced)} for {formats.plural(items.fresh_working, 'workflow')} made here"]
 
 

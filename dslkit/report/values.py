@@ -140,10 +140,11 @@ class ItemSums:
     not_run: int
     reused: int
     fresh_working: int
+    calls: int
     cost_usd: Decimal
     unpriced: int
 
     @property
     def cost_per_working(self) -> Decimal | None:
-        """All spend on items over the working ones made in this scope; None when there are none."""
-        return self.cost_usd / self.fresh_working if self.fresh_working else None
+        """All spend on items over the working ones made in this scope; None without any, or without their calls."""
+        return self.cost_usd / self.fresh_working if self.fresh_working and self.calls else None

@@ -19,9 +19,12 @@ from dslkit.errors import DslkitError
 from dslkit.report.markup import style_element, stylesheet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from nbformat import NotebookNode
 
 NOTEBOOK = "cost_report"
+ASIDE = "aside"  # a cell for those who read the notebook itself
 
 _nbconvert: Any = TemplateExporter  # which has no types
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -64,7 +67,9 @@ def write_notebook(
 
 
 def export(notebook: str | Path, output: str | Path, *, title: str) -> Path:
-    """Export an executed notebook with the report's template: markdown and HTML outputs; cells tagged ``aside`` not.
+    """Export an executed notebook with the report's template: its markdown and the HTML that its cells show.
+
+    Left out are cells tagged ``aside``, and the markdown before a cell that shows nothing.
 
     HTML outputs are taken as they are: they must come from this package, which escapes what it did not write itself.
     """
@@ -75,8 +80,25 @@ def export(notebook: str | Path, output: str | Path, *, title: str) -> Path:
         "version": version("dslkit"),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
     }
+    content.cells = list(_told(content.cells))
     html, _ = _exporter().from_notebook_node(content, resources={"report": facts})
     return _replace(Path(output), html)
+
+
+def _told(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
+    """The cells that the page has something of."""
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        announced = following if following is not None and following.cell_type == "code" else None
+        if ASIDE in cell.metadata.get("tags", ()) or (cell.cell_type == "code" and not _shown(cell)):
+            continue
+        if cell.cell_type == "markdown" and announced is not None and not _shown(announced):
+            continue
+        yield cell
+
+
+def _shown(cell: NotebookNode) -> str:
+    """The HTML that a code cell shows."""
+    return "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
 
 
 def _exporter() -> TemplateExporter:

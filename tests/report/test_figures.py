@@ -36,7 +36,7 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-@pytest.fixture(params=["everything", "one run", "a period"])
+@pytest.fixture(scope="module", params=["everything", "one run", "a period"])
 def scoped(request: pytest.FixtureRequest, home: Path) -> tuple[Any, Scope, list[Row], list[Row]]:
     """Views, a scope, and the attempts and items of it read from the journal."""
     calls, items = journals.calls(home), journals.items(home)

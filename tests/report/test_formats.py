@@ -37,7 +37,8 @@ def test_usd(amount, decimals, text) -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0"), (999, "999"), (9_999, f"10.0{SPACE}k"), (1000, f"1.00{SPACE}k"), (12_345, f"12.3{SPACE}k"), (3_210_000, f"3.21{SPACE}M"),
+    [(0, "0"), (999, "999"), (9_999, f"10.0{SPACE}k"),
+     (1000, f"1.00{SPACE}k"), (12_345, f"12.3{SPACE}k"), (3_210_000, f"3.21{SPACE}M"),
      (999_999, f"1.00{SPACE}M"), (7_100_000_000, f"7.10{SPACE}bn")],
 )  # fmt: skip
 def test_compact(number, text) -> None:

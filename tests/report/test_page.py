@@ -65,6 +65,8 @@ def test_empty_ledger(tmp_path) -> None:
     text = text_of(render(tmp_path / "nowhere", tmp_path / "report.html"))
     assert "Nothing is recorded here yet" in text
     assert "dslkit batch" in text
+    assert "Errors and retries" not in text  # a heading over nothing
+    assert "How to read this" in text
     assert "None" not in text
     assert "nan" not in text
     assert not (tmp_path / "nowhere").exists()
