@@ -22,21 +22,23 @@ _CHECKOUT = Path(__file__).parents[2] / "notebooks"
 
 
 def find(name: str) -> Path:
-    """The path of a notebook: a path that exists, or the name of one that ships with dslkit ("generate_batch").
+    """The path of a notebook or its data: a path that exists, or the name of a file that ships with dslkit.
+
+    ``generate_batch`` and ``generate_batch.ipynb`` are the same.
 
     Raises:
-        UsageError: there is no such notebook; lists those that ship.
+        UsageError: there is no such file; lists those that ship.
     """
     wanted = Path(name)
     for candidate in (wanted, wanted.with_name(f"{wanted.name}.ipynb")):
         if candidate.is_file():
             return candidate
-    shipped = {path.stem: path for folder in (_SHIPPED, _CHECKOUT) for path in folder.glob("*.ipynb")}
-    if wanted.parent == Path() and wanted.stem in shipped:
-        return shipped[wanted.stem]
-    raise UsageError(
-        f"No notebook {name!r}: give the path of one, or the name of one of ours ({', '.join(sorted(shipped))})."
-    )
+    ours = {path.name: path for folder in (_CHECKOUT, _SHIPPED) for path in folder.glob("*") if path.is_file()}
+    if wanted.parent == Path():
+        for candidate_name in (name, f"{name}.ipynb"):
+            if candidate_name in ours:
+                return ours[candidate_name]
+    raise UsageError(f"No file {name!r}: give the path of one, or the name of one of ours ({', '.join(sorted(ours))}).")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -44,6 +45,6 @@ def picture(pattern: Pattern) -> Shown:
 
 def drawn(pattern: Pattern) -> Markup:
     """Its title, description and picture."""
-    workflow = Workflow.from_plan(pattern.plan, name=pattern.title, mode=pattern.mode)
+    workflow = Workflow.from_reply(json.dumps(pattern.plan), name=pattern.title, mode=pattern.mode)
     head = Markup("<p><b>{}</b> · {}</p>").format(pattern.title, pattern.description)
     return head + markup.picture(workflow._repr_svg_(), f"Picture of the pattern {pattern.title}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
@@ -13,7 +14,6 @@ from dslkit.widgets import markup
 from dslkit.widgets.markup import Shown
 
 if TYPE_CHECKING:
-    from decimal import Decimal
     from pathlib import Path
 
     from dslkit.records import Item
@@ -55,7 +55,7 @@ def spent(run_id: str, item_id: str | None = None, *, home: Path | None = None) 
     query = """SELECT count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
       sum(cost_usd) AS cost_usd FROM calls WHERE run_id = $run AND (item_id = $item OR $item IS NULL)"""
     row = _rows(query, {"run": run_id, "item": item_id}, home)[0]
-    return Spent(**(row if row["calls"] else row | {"tokens": 0}))
+    return Spent(**(row if row["calls"] else row | {"tokens": 0, "cost_usd": Decimal(0)}))
 
 
 def outcome(item: Item) -> Shown:

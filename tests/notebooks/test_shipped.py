@@ -1,0 +1,90 @@
+"""The notebooks that ship: a story in short cells, without outputs, and each runs from top to bottom."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dslkit.notebooks import find, read_parameters, results, run
+from dslkit.notebooks.document import source_of, tags_of
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SMALL = {"generate_batch": {"requirements": "two.txt"}}
+NBVAL = ("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "60")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def cells(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def code(path: Path) -> list[str]:
+    """The sources of the code cells after the parameters."""
+    return [source_of(cell) for cell in cells(path, "code") if "parameters" not in tags_of(cell)]
+
+
+@each_notebook
+def test_tells_a_story(path: Path) -> None:
+    assert source_of(cells(path, "markdown")[0]).startswith("# ")
+    assert 3 <= len(code(path)) <= 8
+    assert all(len(source.splitlines()) <= 16 for source in code(path))
+    assert len(cells(path, "markdown")) >= len(code(path)) / 2
+
+
+@each_notebook
+def test_defines_nothing(path: Path) -> None:
+    for source in code(path):
+        tree = ast.parse(source)
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        assert not [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+@each_notebook
+def test_has_typed_commented_parameters(path: Path) -> None:
+    parameters = read_parameters(path)
+    assert parameters
+    assert [each.name for each in parameters if each.annotation is None] == []
+    assert [each.name for each in parameters if not each.help and each.name != "title"] == []  # a title says itself
+    (cell,) = [source_of(cell) for cell in cells(path, "code") if "parameters" in tags_of(cell)]
+    assigned = [node for node in ast.parse(cell).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    assert all(isinstance(node, ast.AnnAssign) for node in assigned)
+
+
+@each_notebook
+def test_is_kept_without_outputs(path: Path) -> None:
+    content = json.loads(path.read_text())
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells(path, "code"))
+    assert set(content["metadata"]) <= {"kernelspec", "language_info"}
+
+
+@each_notebook
+def test_is_found_by_name(path: Path) -> None:
+    assert find(path.stem) == find(path.name) == path
+
+
+@each_notebook
+def test_runs_in_papermill(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.txt").write_text("Translate a text (variable text) to French\nSummarise a text (variable text)\n")
+    made = run(path, tmp_path / "executed.ipynb", SMALL.get(path.stem, {}), cell_timeout_s=60)
+    assert (made.status, made.error_message) == ("completed", None)
+    recorded = results(tmp_path / "executed.ipynb")
+    assert bool(recorded) == any("record(" in source for source in code(path))
+
+
+def test_all_run_in_nbval(tmp_path: Path) -> None:
+    """Every cell of every notebook, as a user's kernel runs it, beginning with an empty home."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pytest.ini", *NBVAL, "notebooks"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert (tmp_path / "home").is_dir()
