@@ -93,11 +93,14 @@ def log(limit: Limit = 20, run: RunId = None, as_json: AsJson = False) -> None:
 def runs(limit: Limit = 20, as_json: AsJson = False) -> None:
     """Show the newest runs: notebook or batch, status, items, cost."""
     _show(
-        """SELECT r.run_id, r.started_at, r.status, coalesce(r.notebook, 'batch') AS notebook,
-        (SELECT count(*) FROM items i WHERE i.run_id = r.run_id) AS items,
-        (SELECT count(*) FROM calls c WHERE c.run_id = r.run_id) AS calls,
-        (SELECT sum(c.cost_usd) FROM calls c WHERE c.run_id = r.run_id) AS cost_usd, r.error_type AS error
-        FROM runs r ORDER BY r.started_at DESC LIMIT $limit""",
+        """SELECT run_id, started_at, status, coalesce(parse_filename(notebook), '') AS notebook,
+            coalesce(items, 0) AS items, coalesce(calls, 0) AS calls,
+            CASE WHEN calls IS NULL THEN 0 ELSE cost_usd END AS cost_usd, error_type AS error
+        FROM runs
+            LEFT JOIN (SELECT run_id, count(*) AS items FROM items GROUP BY run_id) USING (run_id)
+            LEFT JOIN (SELECT run_id, count(DISTINCT call_id) AS calls, sum(cost_usd) AS cost_usd
+                FROM calls GROUP BY run_id) USING (run_id)
+        ORDER BY started_at DESC LIMIT $limit""",
         {"limit": limit},
         as_json=as_json,
     )

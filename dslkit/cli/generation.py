@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dslkit.cli.operations import executed_copy
-from dslkit.cli.terminal import put, put_table, say, usd, write_output
-from dslkit.errors import SettingsError
+from dslkit.cli.terminal import put, say, write_output
+from dslkit.errors import DslkitError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dslkit.ledger import Ledger
     from dslkit.records import Requirement
     from dslkit.settings import Settings
 
@@ -71,6 +68,7 @@ def batch(
 ) -> None:
     """Make one workflow a requirement; what an earlier run finished is not paid again."""
     from dslkit.batch.requirements import load
+    from dslkit.cli.items import items_of, tell_items
     from dslkit.ledger import Ledger
 
     settings = _ready(model)
@@ -87,12 +85,13 @@ def batch(
     started = _through_notebook if notebook else _directly
     run_id, problem = started(file, requirements, out, choices, settings)
     ledger = Ledger(settings.home)
-    unfinished = tell_items(ledger, run_id)
-    if report:
+    items = items_of(ledger, run_id, [requirement.id for requirement in requirements])
+    tell_items(items, ledger.usage(run=run_id))
+    if report and items:
         _write_report(settings, run_id)
     if problem:
         say(f"dslkit: {problem}")
-    raise typer.Exit(int(bool(problem) or unfinished > 0))
+    raise typer.Exit(int(bool(problem) or any(item["verdict"] in {"errors", "failed"} for item in items)))
 
 
 def generate(
@@ -151,15 +150,21 @@ def _ready(model: str | None) -> Settings:
 def _directly(
     _file: Path, requirements: Sequence[Requirement], out: Path, choices: dict[str, Any], settings: Settings
 ) -> tuple[str, str | None]:
-    """In this process: the id of the run, and what stopped it."""
+    """In this process: the id of the run, and what stopped it before its end."""
     from dslkit.batch.many import generate_batch
+    from dslkit.cli.items import own_run
     from dslkit.cli.progress import Bar
+    from dslkit.ledger import Ledger
 
+    problem = None
     with Bar(len(requirements)) as bar:
-        work = generate_batch(
-            requirements, out=out, settings=settings, progress=lambda item: bar.count(item.verdict), **choices
-        )
-        return asyncio.run(work).run_id, None
+        try:
+            asyncio.run(generate_batch(requirements, out=out, settings=settings, progress=bar.count, **choices))
+        except UsageError:
+            raise
+        except DslkitError as error:
+            problem = str(error)
+    return own_run(Ledger(settings.home)), problem
 
 
 def _through_notebook(
@@ -174,57 +179,10 @@ def _through_notebook(
     copy.parent.mkdir(parents=True, exist_ok=True)
     with Bar(len(requirements)) as bar, watching(Ledger(settings.home), bar):
         run = notebooks.run(NOTEBOOK, copy, {"requirements": str(file), "out": str(out), **choices})
+    if run.error_type in {UsageError.__name__, SettingsError.__name__}:
+        raise UsageError(str(run.error_message))
     say(f"notebook {copy}")
-    problem = None if run.status == "completed" else f"{run.error_type}: {run.error_message}"
-    return run.run_id, problem
-
-
-_ITEMS = """
-    SELECT item_id, verdict, engine, error_findings, warning_findings, tokens, cost_usd, calls, seconds, reused_from,
-        coalesce(error_message, '') AS error
-    FROM items LEFT JOIN (
-        SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
-            sum(cost_usd) AS cost_usd
-        FROM calls WHERE run_id = $run GROUP BY item_id
-    ) USING (item_id)
-    WHERE run_id = $run ORDER BY started_at, item_id
-"""
-
-
-def tell_items(ledger: Ledger, run_id: str) -> int:
-    """A table of a run's items and one line that sums them up; how many have errors or failed."""
-    cursor = ledger.snapshot().execute(_ITEMS, {"run": run_id})
-    names = [column[0] for column in cursor.description]
-    items = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    put_table(
-        ("id", "verdict", "engine", "errors", "warnings", "tokens", "cost", "seconds"), [_line(item) for item in items]
-    )
-    for item in items:
-        if item["verdict"] == "failed":
-            say(f"{item['item_id']}: {item['error']}")
-    counts = Counter(item["verdict"] for item in items)
-    reused = sum(bool(item["reused_from"]) for item in items)
-    verdicts = [f"{count} {verdict}" for verdict, count in counts.items()]
-    spent = ledger.usage(run=run_id)
-    put(
-        f"{len(items)} items: {', '.join([*verdicts, f'{reused} of them reused'] if reused else verdicts) or 'none'}; "
-        f"{spent.total_requests} calls, {spent.total_tokens:,} tokens, {spent.cost}"
-    )
-    return counts["errors"] + counts["failed"]
-
-
-def _line(item: dict[str, Any]) -> tuple[object, ...]:
-    known = item["calls"] or item["reused_from"]
-    return (
-        item["item_id"],
-        item["verdict"],
-        item["engine"],
-        item["error_findings"],
-        item["warning_findings"],
-        (item["tokens"] if item["calls"] else 0) if known else "?",
-        usd(item["cost_usd"] if item["calls"] else Decimal(0)) if known else "?",
-        f"{item['seconds']:.1f}",
-    )
+    return run.run_id, None if run.status == "completed" else f"{run.error_type}: {run.error_message}"
 
 
 def _write_report(settings: Settings, run_id: str) -> None:

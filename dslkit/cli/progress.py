@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -11,19 +10,17 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dslkit.cli.items import verdicts_so_far
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from dslkit.ledger import Ledger
+    from dslkit.records import Item
 
 _LOOK_EVERY_S = 0.5
 _VERDICTS = ("working", "clean", "errors", "failed")
-_MINE = """
-    SELECT verdict, count(*) FROM items WHERE run_id = (
-        SELECT run_id FROM runs WHERE pid = {pid} AND status = 'running' ORDER BY started_at DESC LIMIT 1
-    ) GROUP BY verdict
-"""
 
 
 class Bar:
@@ -44,9 +41,9 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    def count(self, verdict: str) -> None:
+    def count(self, item: Item) -> None:
         """One more item is done."""
-        self.show({**self._counts, verdict: self._counts.get(verdict, 0) + 1})
+        self.show({**self._counts, item.verdict: self._counts.get(item.verdict, 0) + 1})
 
     def show(self, counts: Mapping[str, int]) -> None:
         """So many items are done, by verdict."""
@@ -72,6 +69,5 @@ def watching(ledger: Ledger, bar: Bar) -> Iterator[None]:
 
 
 def _watch(ledger: Ledger, bar: Bar, over: threading.Event) -> None:
-    query = _MINE.format(pid=os.getpid())
     while not over.wait(_LOOK_EVERY_S):
-        bar.show(dict(ledger.sql(query).fetchall()))
+        bar.show(verdicts_so_far(ledger))

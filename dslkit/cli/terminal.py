@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,7 +13,6 @@ from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from decimal import Decimal
     from pathlib import Path
 
     from rich.console import Console
@@ -78,7 +78,10 @@ def _style(cell: object) -> str:
 
 
 def _is_number(cell: object) -> bool:
-    return isinstance(cell, int | float) or (isinstance(cell, str) and cell[:1] in "$?" and bool(cell))
+    """Numbers, and texts that show one: ``$0.02``, ``1.5``, ``?``."""
+    if isinstance(cell, str):
+        return cell == "?" or cell.removeprefix("$").replace(".", "").replace(",", "").isdigit()
+    return isinstance(cell, int | float | Decimal)
 
 
 def write_output(text: str, output: Path | None) -> None:
