@@ -153,7 +153,7 @@ class Graph:
         return frozenset(seen)
 
     @cached_property
-    def _order(self) -> list[str]:
+    def order(self) -> list[str]:
         """Nodes in an order that respects edges; those in or behind a cycle are missing."""
         waiting = {id_: len(self.predecessors.get(id_, ())) for id_ in self.nodes}
         queue = deque(id_ for id_, count in waiting.items() if not count)
@@ -170,7 +170,7 @@ class Graph:
     @cached_property
     def in_cycles(self) -> frozenset[str]:
         """Nodes that lie on a cycle."""
-        behind = set(self.nodes) - set(self._order)
+        behind = set(self.nodes) - set(self.order)
         following = {id_: sum(n in behind for n in self.successors.get(id_, ())) for id_ in behind}
         loose = deque(id_ for id_, count in following.items() if not count)  # merely follows a cycle
         while loose:
@@ -188,7 +188,7 @@ class Graph:
         """For each node outside cycles, a bit set of the nodes before it in its own scope."""
         bits = {id_: 1 << position for position, id_ in enumerate(self.nodes)}
         before: dict[str, int] = {}
-        for id_ in self._order:
+        for id_ in self.order:
             mask = 0
             for previous in self.predecessors.get(id_, ()):
                 mask |= bits[previous] | before.get(previous, 0)

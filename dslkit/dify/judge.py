@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def judge(document: Mapping[str, Any], requirement: Requirement) -> Judgement:
     """Whether names and node types are exactly, or at least, those asked for; None where nothing was asked.
 
-    Names are compared without their order: the start variables as one set, the outputs as one set an end node.
-    A node type is held when a node of it can be reached and lies on a way to an end.
+    Names are compared without order or repetition, those of all end nodes together: how results are spread over ends is
+    the author's choice.  A node type is held when a node of it can be reached and lies on a way to an end.
     """
     graph = Graph(document)
     return Judgement(
-        inputs_exact=_inputs(graph) == sorted(requirement.inputs) if requirement.inputs is not None else None,
-        outputs_exact=_outputs(graph) == _sorted(requirement.outputs) if requirement.outputs is not None else None,
+        inputs_exact=_inputs(graph) == set(requirement.inputs) if requirement.inputs is not None else None,
+        outputs_exact=_outputs(graph) == _asked(requirement) if requirement.outputs is not None else None,
         related_nodes_held=not _not_held(graph, requirement) if requirement.related_nodes is not None else None,
     )
 
@@ -35,10 +35,10 @@ def judgement_findings(document: Mapping[str, Any], requirement: Requirement) ->
     """The same as findings (warnings: a workflow may work without being what was asked for)."""
     graph = Graph(document)
     findings = []
-    if requirement.inputs is not None and _inputs(graph) != sorted(requirement.inputs):
-        findings.append(_differs("requirement-inputs", "inputs", sorted(requirement.inputs), _inputs(graph)))
-    if requirement.outputs is not None and _outputs(graph) != _sorted(requirement.outputs):
-        findings.append(_differs("requirement-outputs", "outputs", _sorted(requirement.outputs), _outputs(graph)))
+    if requirement.inputs is not None and _inputs(graph) != set(requirement.inputs):
+        findings.append(_differs("requirement-inputs", "inputs", set(requirement.inputs), _inputs(graph)))
+    if requirement.outputs is not None and _outputs(graph) != _asked(requirement):
+        findings.append(_differs("requirement-outputs", "outputs", _asked(requirement), _outputs(graph)))
     findings += [
         Finding(
             code="requirement-node",
@@ -51,27 +51,31 @@ def judgement_findings(document: Mapping[str, Any], requirement: Requirement) ->
     return tuple(findings)
 
 
-def _differs(code: str, what: str, asked: object, found: object) -> Finding:
+def _differs(code: str, what: str, asked: set[str], found: set[str]) -> Finding:
     return Finding(
         code=code,
         severity="warning",
-        message=f"The {what} asked for are {asked}, the workflow's are {found}.",
+        message=f"The {what} asked for are {_listed(asked)}; the workflow's are {_listed(found)}.",
         remedy=f"Use exactly the {what} asked for.",
     )
 
 
-def _inputs(graph: Graph) -> list[str]:
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _inputs(graph: Graph) -> set[str]:
     starts = (node for node in graph.nodes.values() if node.type == "start")
-    return sorted(str(v.get("variable")) for node in starts for v in mappings(node.data.get("variables")))
+    return {str(variable.get("variable")) for node in starts for variable in mappings(node.data.get("variables"))}
 
 
-def _outputs(graph: Graph) -> list[tuple[str, ...]]:
+def _outputs(graph: Graph) -> set[str]:
     ends = (node for node in graph.nodes.values() if node.type == "end")
-    return _sorted(tuple(str(o.get("variable")) for o in mappings(node.data.get("outputs"))) for node in ends)
+    return {str(output.get("variable")) for node in ends for output in mappings(node.data.get("outputs"))}
 
 
-def _sorted(groups: Any) -> list[tuple[str, ...]]:
-    return sorted(tuple(sorted(group)) for group in groups)
+def _asked(requirement: Requirement) -> set[str]:
+    return {name for group in requirement.outputs or () for name in group}
 
 
 def _not_held(graph: Graph, requirement: Requirement) -> list[str]:

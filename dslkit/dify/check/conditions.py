@@ -39,9 +39,8 @@ def check_conditions(fields: Fields, owner: Mapping[str, Any], path: str, name: 
     conditions = fields.entries(owner, name, path)
     if not conditions and name == "conditions":
         where = f"{path}/{name}" if path else name
-        fields.wrong(
-            where, "A case has no conditions, so it always holds.", "Give it a condition or remove it.", "case-empty"
-        )
+        message = "A case has no conditions, so it always holds."
+        fields.report.warning("case-empty", message, "Give it a condition, or remove it.", fields.node, where)
     for here, condition in conditions:
         selector = fields.selector(condition, "variable_selector", here)
         operator = condition.get("comparison_operator")

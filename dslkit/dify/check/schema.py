@@ -72,6 +72,9 @@ def _type(node: Node, report: Report) -> None:
     if node.data.get("type") in OLD_NAMES:
         report.note("node-type-old", f"{node.data['type']} is the older name of {kind.type}.", "", node, "type")
     fields = Fields(node, report)
+    if node.type == "assigner" and "assigned_variable_selector" in node.data:
+        report.note("assigner-old", f"{named(node)} has the form of older versions.", "", node)
+        return
     missing = _missing(node, kind)
     for name in missing:
         fields.wrong(name, f"{named(node)} has no {name}.", f"Give the {kind.type} node {name}.", "node-field-missing")

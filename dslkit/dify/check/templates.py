@@ -98,7 +98,10 @@ def _names(template: str) -> frozenset[str]:
 
 
 def _loaded(tree: nodes.Template) -> frozenset[str]:
-    """Names read but never set.  (Jinja's ``find_undeclared_variables`` would compute constant expressions.)"""
+    """Names read but never set.
+
+    Jinja's own ``find_undeclared_variables`` would compute constant expressions on the way, however long that takes.
+    """
     loaded: set[str] = set()
     stored = set(_BLOCK_NAMES)
     for name in tree.find_all(nodes.Name):

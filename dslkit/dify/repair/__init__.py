@@ -1,0 +1,69 @@
+"""Fixes that need no language model: named, minimal, idempotent.
+
+A repair never reads a requirement, and never drops a node or an edge to silence a finding; what has more than one
+possible reading stays a finding.  Each answers one finding's code, so a workflow without errors is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from dslkit.dify.check import check
+from dslkit.dify.repair import code, containers, edges, fields, flow, references, templates
+from dslkit.dify.repair.mend import Mend
+from dslkit.records import Finding, Repair
+
+__all__ = ["REPAIRS", "repair_document"]
+
+_MAX_ROUNDS: Final = 25
+
+_Rule = Callable[[Mend, Sequence[Finding]], None]
+
+# In this order: what later ones look at is put right by earlier ones.
+REPAIRS: Final[Mapping[str, _Rule]] = {
+    "version-not-text": fields.version_text,
+    "node-field-missing": fields.missing_fields,
+    "start-variable-label": fields.start_labels,
+    "start-variable-type": fields.start_types,
+    "file-types": fields.file_types,
+    "code-output-type": fields.value_types,
+    "parameter-type": fields.value_types,
+    "edge-id-twice": edges.repeated_ids,
+    "container-start": containers.start_node,
+    "edge-across-border": edges.across_border,
+    "edge-handle": edges.wrong_handles,
+    "reference-output": references.unknown_output,
+    "reference-form": references.malformed,
+    "reference-shape": references.malformed,
+    "reference-node": references.malformed,
+    "reference-into-container": references.into_container,
+    "reference-unreachable": flow.unreachable,
+    "reference-not-before": flow.missing_edges,
+    "template-reference": templates.references,
+    "template-variable": templates.unknown_names,
+    "code-fault": code.faults,
+    "code-argument": code.arguments,
+    "code-returns": code.returns,
+    "operator-type": fields.operators,
+    "condition-value": fields.condition_values,
+    "iterator-type": fields.list_of_text,
+    "list-type": fields.list_of_text,
+}
+
+
+def repair_document(document: dict[str, Any]) -> tuple[Repair, ...]:
+    """Mend a document in place, until nothing more can be; returns what was done, in order."""
+    done: list[Repair] = []
+    tried: set[tuple[str, int]] = set()
+    for _ in range(_MAX_ROUNDS):
+        errors = [finding for finding in check(document) if finding.severity == "error"]
+        codes = {finding.code for finding in errors}
+        code_ = next((name for name in REPAIRS if name in codes and (name, len(done)) not in tried), None)
+        if code_ is None:
+            break
+        tried.add((code_, len(done)))
+        mend = Mend(document)
+        REPAIRS[code_](mend, [finding for finding in errors if finding.code == code_])
+        done += mend.done
+    return tuple(done)

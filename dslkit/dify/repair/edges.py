@@ -1,0 +1,136 @@
+"""Edges: through a container's border, twice the same, out of an output that a node does not have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dslkit.dify.compile import make_edge
+from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, handles_of, node_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.dify.graph import Edge
+    from dslkit.dify.repair.mend import Mend
+    from dslkit.records import Finding
+
+
+def across_border(mend: Mend, _: Sequence[Finding]) -> None:
+    """Lead an edge that crosses a border to the same place as Dify says it.
+
+    Out of a container leads the container itself; into it, an edge to the container; from the container to a node
+    inside, an edge from its start node.  What start_node_id or the end of a pass already say needs no edge.
+    """
+    for edge in list(mend.graph.edges):
+        nodes = mend.graph.nodes
+        if (
+            edge.source not in nodes
+            or edge.target not in nodes
+            or nodes[edge.source].parent == nodes[edge.target].parent
+        ):
+            continue
+        ends = _within_border(mend, edge)
+        if ends is None:
+            continue
+        source, handle, target = ends
+        mend.edges.remove(edge.raw)
+        if source and not mend.has_edge(source, handle, target) and not mend.graph.runs_before(target, source):
+            mend.edges.append(make_edge(source, handle, target, mend.raw_by_id()))
+        where = f"is now {source} -> {target}" if source else "is what the container's start or end already says"
+        mend.log("edge-across-border", f"The edge {edge.source} -> {edge.target} {where}.", edge.source)
+        mend.refresh()
+
+
+def _within_border(mend: Mend, edge: Edge) -> tuple[str, str, str] | None:
+    """Source, handle and target inside one scope; an empty source when no edge is needed; None when it is unclear."""
+    graph = mend.graph
+    source, target = graph.nodes[edge.source], graph.nodes[edge.target]
+    if target.parent == source.id:
+        entry = graph.entry_of(source)
+        if entry is None:
+            return None
+        return ("", "", "") if entry == target.id else (entry, DEFAULT_HANDLE, target.id)
+    if source.parent == target.id:
+        return "", "", ""
+    around_source, around_target = (
+        [source.id, *graph.containers_of(source.id)],
+        [target.id, *graph.containers_of(target.id)],
+    )
+    for outer in around_source:
+        for inner in around_target:
+            if graph.nodes[outer].parent == graph.nodes[inner].parent and outer != inner:
+                return outer, edge.handle if outer == source.id else DEFAULT_HANDLE, inner
+    return None
+
+
+def repeated_ids(mend: Mend, _: Sequence[Finding]) -> None:
+    """Give edges ids of their own; an edge that stands twice, word for word, stands once."""
+    seen: set[str] = set()
+    ends_seen: set[tuple[str, str, str]] = set()
+    kept: list[Any] = []
+    for raw in mend.edges:
+        id_ = raw.get("id") if isinstance(raw, dict) else None
+        if not isinstance(id_, str) or id_ not in seen:
+            kept.append(raw)
+            seen.add(str(id_))
+            ends_seen |= {_ends(raw)} if isinstance(raw, dict) else set()
+            continue
+        source, target = raw.get("source"), raw.get("target")
+        if _ends(raw) in ends_seen:
+            mend.log("edge-repeated", f"The edge {source} -> {target} stood twice.", str(source))
+            continue
+        raw["id"] = _fresh(id_, seen)
+        seen.add(raw["id"])
+        ends_seen.add(_ends(raw))
+        kept.append(raw)
+        mend.log("edge-id", f"The edge {source} -> {target} has an id of its own.", str(source))
+    mend.edges[:] = kept
+    mend.refresh()
+
+
+def _ends(raw: dict[str, Any]) -> tuple[str, str, str]:
+    return str(raw.get("source")), str(raw.get("sourceHandle", "source")), str(raw.get("target"))
+
+
+def _fresh(id_: str, taken: set[str]) -> str:
+    number = 2
+    while f"{id_}-{number}" in taken:
+        number += 1
+    return f"{id_}-{number}"
+
+
+def wrong_handles(mend: Mend, findings: Sequence[Finding]) -> None:
+    """Use the one output a node has, or the one branch left over where one edge has none."""
+    for id_ in dict.fromkeys(finding.node for finding in findings):
+        node = mend.graph.nodes.get(id_ or "")
+        if node is None:
+            continue
+        handles = handles_of(node.data)
+        here = [edge for edge in mend.graph.edges if edge.source == id_]
+        wrong = [edge for edge in here if edge.handle not in handles]
+        used = {edge.handle for edge in here}
+        free = [handle for handle in handles if handle not in used]
+        kind = node_kind(node.type)
+        if handles == (DEFAULT_HANDLE,) and kind and not kind.branches:
+            for edge in wrong:
+                _use(mend, edge, DEFAULT_HANDLE)
+        elif (
+            len({edge.handle for edge in wrong}) == 1
+            and len(free) == 1
+            and _may_take(wrong[0].handle, free[0], len(handles))
+        ):
+            for edge in wrong:
+                _use(mend, edge, free[0])
+    mend.refresh()
+
+
+def _may_take(written: str, free: str, count: int) -> bool:
+    """Whether the free branch is the one meant: any for Dify's default output, ELSE for a port just past the last."""
+    return written == DEFAULT_HANDLE or (free == ELSE_HANDLE and written.isdecimal() and int(written) >= count)
+
+
+def _use(mend: Mend, edge: Edge, handle: str) -> None:
+    fresh = make_edge(edge.source, handle, edge.target, mend.raw_by_id())
+    edge.raw["sourceHandle"] = handle
+    edge.raw["id"] = fresh["id"]
+    mend.log("edge-handle", f"The edge to {edge.target} leaves by {handle!r}, not {edge.handle!r}.", edge.source)

@@ -1,0 +1,126 @@
+"""References: to an output of another name, to an iteration's item by way of its start, to a bare name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dslkit.dify.nodes import inner_outputs, node_kind, outputs_of
+from dslkit.dify.references import replace_use
+from dslkit.dify.tools import tool_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dslkit.dify.graph import Graph, Node
+    from dslkit.dify.references import Selector, Use
+    from dslkit.dify.repair.mend import Mend
+    from dslkit.records import Finding
+
+_MAIN: Final[Mapping[str, str]] = {
+    "llm": "text",
+    "template-transform": "output",
+    "variable-aggregator": "output",
+    "iteration": "output",
+    "document-extractor": "text",
+    "http-request": "body",
+    "question-classifier": "class_name",
+    "knowledge-retrieval": "result",
+    "agent": "text",
+    "list-operator": "result",
+}
+_ITEMS: Final = ("item", "index")
+
+
+def main_output(node: Node) -> str | None:
+    """The output that people mean when they name a node; None where it has several of equal standing."""
+    if node.type == "tool":
+        kind = tool_kind(node.data)
+        return kind.gives if kind else None
+    if node.type in _MAIN:
+        name = _MAIN[node.type]
+        return name if name in outputs_of(node.data) else None
+    own = [name for name in outputs_of(node.data) if not name.startswith("__")]
+    return own[0] if len(own) == 1 and node.type in ("code", "start", "parameter-extractor") else None
+
+
+def unknown_output(mend: Mend, findings: Sequence[Finding]) -> None:
+    """Refer to what the node does give, where only one thing can be meant."""
+    for finding in findings:
+        node = mend.node_of(finding)
+        for use in mend.use_of(finding, node) if node else ():
+            selector = _meant(mend.graph, use)
+            if node and selector and mend.graph.value_type(use.selector) is None:
+                _refer(mend, node, use, selector)
+
+
+def _meant(graph: Graph, use: Use) -> Selector | None:
+    source = graph.nodes.get(use.node)
+    if source is None:
+        return None
+    kind = node_kind(source.type)
+    if kind and kind.child_entry and source.parent in graph.nodes:
+        owner = graph.nodes[source.parent]
+        return (owner.id, *use.selector[1:]) if use.field in inner_outputs(owner.data) else None
+    same = [name for name in outputs_of(source.data) if name.casefold() == use.field.casefold()]
+    name = same[0] if len(same) == 1 else main_output(source)
+    return (source.id, name) if name and name != use.field else None
+
+
+def _refer(mend: Mend, node: Node, use: Use, selector: Selector) -> None:
+    replace_use(node.data, use, selector)
+    was = use.written or ".".join(use.selector)
+    mend.log("reference-output", f"{was} is now {'.'.join(selector)}.", node.id)
+    mend.refresh()
+
+
+def malformed(mend: Mend, findings: Sequence[Finding]) -> None:
+    """Complete a bare name that exactly one node before gives, or a container around."""
+    for finding in findings:
+        node = mend.node_of(finding)
+        for use in mend.use_of(finding, node) if node else ():
+            if node and (not use.exact or not use.field or not use.node or use.node not in mend.graph.nodes):
+                selector = _completed(mend.graph, node, use)
+                if selector:
+                    replace_use(node.data, use, selector)
+                    was = use.written or ".".join(use.selector)
+                    mend.log("reference-form", f"{was} is now {'.'.join(selector)}.", node.id)
+                    mend.refresh()
+
+
+def _completed(graph: Graph, node: Node, use: Use) -> Selector | None:
+    parts = [part for part in use.selector if part]
+    if not parts:
+        return None
+    if parts[0] in graph.nodes:  # a node and nothing else
+        name = main_output(graph.nodes[parts[0]]) if len(parts) == 1 else None
+        return (parts[0], name) if name else None
+    owner = provider_of(graph, node, parts[0])
+    selector = (owner, *parts) if owner else None
+    if selector and graph.value_type(selector) is None:
+        selector = selector[:2]
+    return selector
+
+
+def provider_of(graph: Graph, node: Node, name: str) -> str | None:
+    """The one node that gives ``name`` to ``node``: a container around it first, else a node that runs before."""
+    for around in graph.containers_of(node.id):
+        if name in inner_outputs(graph.nodes[around].data):
+            return around
+    givers = [
+        other.id
+        for other in graph.nodes.values()
+        if other.id != node.id and name in outputs_of(other.data) and graph.runs_before(other.id, node.id)
+        and not (other.parent and other.parent not in {node.id, *graph.containers_of(node.id)})
+    ]  # fmt: skip
+    return givers[0] if len(givers) == 1 else None
+
+
+def into_container(mend: Mend, findings: Sequence[Finding]) -> None:
+    """From outside, refer to the container where it collects just that output."""
+    for finding in findings:
+        node = mend.node_of(finding)
+        for use in mend.use_of(finding, node) if node else ():
+            source = mend.graph.nodes.get(use.node)
+            owner = mend.graph.nodes.get(source.parent) if source else None
+            if node and owner and owner.type == "iteration" and owner.data.get("output_selector") == list(use.selector):
+                _refer(mend, node, use, (owner.id, "output"))

@@ -1,0 +1,104 @@
+"""Jinja templates: Dify's references inside them, names that a node before gives, Python's functions."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from dslkit.dify.nodes import mappings
+from dslkit.dify.plan_references import split_reference
+from dslkit.dify.repair.references import main_output, provider_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dslkit.dify.graph import Graph, Node
+    from dslkit.dify.references import Selector
+    from dslkit.dify.repair.mend import Mend
+    from dslkit.records import Finding
+
+_REFERENCE: Final = re.compile(r"\{\{#([^#{}]{1,200})#\}\}")
+_CALLS: Final = {"len": "length", "sum": "sum", "str": "string", "int": "int", "float": "float", "abs": "abs"}
+_CALL: Final = re.compile(r"\b(len|sum|str|int|float|abs)\(([\w.]+)\)")
+
+
+def references(mend: Mend, findings: Sequence[Finding]) -> None:
+    """``{{#node.field#}}`` -> a variable of the template and ``{{ its name }}``."""
+    for node in _nodes(mend, findings):
+        text = node.data["template"]
+        node.data["template"] = _REFERENCE.sub(partial(_as_variable, mend, node), text)
+        if node.data["template"] != text:
+            mend.log("template-reference", "References in the template became variables of it.", node.id)
+            mend.refresh()
+
+
+def _nodes(mend: Mend, findings: Sequence[Finding]) -> list[Node]:
+    nodes = {finding.node: mend.node_of(finding) for finding in findings}
+    return [node for node in nodes.values() if node and isinstance(node.data.get("template"), str)]
+
+
+def _as_variable(mend: Mend, node: Node, match: re.Match[str]) -> str:
+    parts = split_reference(match.group(1))
+    own = {str(entry.get("variable")) for entry in mappings(node.data.get("variables"))}
+    if len(parts) == 1 and parts[0] in own:
+        return "{{ " + parts[0] + " }}"
+    selector = _selector(mend.graph, node, parts)
+    return "{{ " + _variable_for(node, selector) + " }}" if selector else match.group()
+
+
+def _selector(graph: Graph, node: Node, parts: list[str]) -> Selector | None:
+    if not parts or not all(parts):
+        return None
+    if len(parts) == 1:
+        owner = provider_of(graph, node, parts[0])
+        return (owner, parts[0]) if owner else None
+    if parts[0] not in graph.nodes and parts[0].replace("-", "_") in graph.nodes:
+        parts[0] = parts[0].replace("-", "_")
+    if graph.value_type(tuple(parts)) is not None:
+        return tuple(parts)
+    source = graph.nodes.get(parts[0])
+    name = main_output(source) if source else None
+    return (parts[0], name) if name else None
+
+
+def _variable_for(node: Node, selector: Selector) -> str:
+    """The template's name for a value: the one it has already, or the field's name, made its own."""
+    variables: list[Any] = node.data.setdefault("variables", [])
+    for entry in mappings(variables):
+        if entry.get("value_selector") == list(selector):
+            return str(entry["variable"])
+    taken = {str(entry.get("variable")) for entry in mappings(variables)}
+    name, number = re.sub(r"\W", "_", selector[-1]), 2
+    unique = name if not name[:1].isdigit() else f"v_{name}"
+    base = unique
+    while unique in taken:
+        unique, number = f"{base}_{number}", number + 1
+    variables.append({"variable": unique, "value_selector": list(selector)})
+    return unique
+
+
+def unknown_names(mend: Mend, findings: Sequence[Finding]) -> None:
+    """Give a template the variable it uses, where one node before gives it; ``len(x)`` is ``x|length``."""
+    for node in _nodes(mend, findings):
+        _calls(mend, node)
+    for finding in findings:
+        user = mend.node_of(finding)
+        name = finding.message.partition(" uses ")[2].partition(",")[0]
+        if user is None or not name.isidentifier() or name in _CALLS:
+            continue
+        owner = provider_of(mend.graph, user, name)
+        variables = user.data.setdefault("variables", [])
+        if owner and isinstance(variables, list):
+            variables.append({"variable": name, "value_selector": [owner, name]})
+            mend.log("template-variable", f"The template is given {name} of {owner}.", user.id)
+            mend.refresh()
+
+
+def _calls(mend: Mend, node: Node) -> None:
+    own = {str(entry.get("variable")) for entry in mappings(node.data.get("variables"))}
+    text = node.data["template"]
+    mended = _CALL.sub(lambda m: m.group() if m.group(1) in own else f"({m.group(2)}|{_CALLS[m.group(1)]})", text)
+    if mended != text:
+        node.data["template"] = mended
+        mend.log("template-call", "Python's functions in the template became Jinja's filters.", node.id)
