@@ -205,7 +205,7 @@ def _hold_to(part: Part, wanted: Measure) -> None:
 
 def clear(folder: Folder, manifest: Manifest, now: float) -> int:
     """Archive what was taken in, and delete parts that were replaced long enough ago and files nobody finished."""
-    gone = archive(folder, sorted(manifest.taken))
+    gone = archive(folder, manifest.taken)
     stale = {one.file for one in manifest.replaced if not 0 <= now - one.at < GRACE_SECONDS}
     counted = {one.file for one in manifest.parts} | {one.file for one in manifest.replaced}
     unfinished = [*folder.archive.glob(".*"), *folder.parts.glob(".*")]  # we hold the lock: nobody is at work on them

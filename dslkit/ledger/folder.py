@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NEW, OPEN, SEALED = ".new", ".open", ".jsonl"
+NEW, OPEN, SEALED, ARCHIVED = ".new", ".open", ".jsonl", ".jsonl.gz"
 _WINDOWS = "The ledger needs Linux or macOS (on Windows: WSL): it rests on flock and on renaming open files."
 
 
@@ -90,6 +90,10 @@ class Folder:
                 f"The ledger in {self.root} cannot be written ({error.strerror}). "
                 "Name a writable folder on a local disk with DSLKIT_HOME."
             ) from error
+
+    def archived(self, segment: str) -> Path:
+        """Where a segment is archived.  It is only once parts hold its records."""
+        return self.archive / (segment + ARCHIVED)
 
     def segments(self) -> dict[str, Path]:
         """Segments that hold records, by id: open and sealed ones.  Empty when there is no ledger."""

@@ -15,13 +15,12 @@ from dslkit.ledger.folder import NEW, OPEN, SEALED, lock_now, sync_data, sync_fo
 from dslkit.ledger.lines import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from dslkit.ledger.folder import Folder
     from dslkit.ledger.manifest import Manifest
 
-ARCHIVED = SEALED + ".gz"
 UNBORN_SECONDS = 3600.0  # a ``.new`` file this old was left by a process that died within its first millisecond
 
 
@@ -88,12 +87,11 @@ def _clear_if_unborn(path: Path) -> None:
 
 def ready(folder: Folder, manifest: Manifest) -> dict[str, Path]:
     """Sealed segments that no part holds, each after all earlier ones of its writer; not those of a newer dslkit."""
-    known = {path.name.removesuffix(ARCHIVED) for path in folder.archive.glob(f"*{ARCHIVED}")}
     chosen: dict[str, Path] = {}
     stopped: set[str] = set()
     for name, path in folder.segments().items():  # in order of writer and sequence
         writer = name.rpartition("-")[0]
-        if name in manifest.taken or name in known or writer in stopped:
+        if name in manifest.taken or folder.archived(name).exists() or writer in stopped:
             continue
         if path.suffix != SEALED or read_head(path).schema > SCHEMA_VERSION:
             stopped.add(writer)
@@ -126,17 +124,15 @@ def moved_on(batch: dict[str, Path], elsewhere: dict[str, Path]) -> set[tuple[st
     return keys
 
 
-def archive(folder: Folder, names: Iterable[str]) -> list[str]:
+def archive(folder: Folder, taken: Collection[str]) -> list[str]:
     """Gzip taken segments and remove them from the journal; return the ids that have left it."""
-    gone: list[str] = []
     segments = folder.segments()
-    for name in names:
-        path = segments.get(name)
-        if path is not None:
-            _gzip(path, folder.archive / (name + ARCHIVED))
+    for name, path in segments.items():
+        if name in taken:
+            _gzip(path, folder.archived(name))
+        if path.suffix == SEALED and folder.archived(name).exists():  # also one that came back from a backup
             path.unlink()
-        gone.append(name)
-    return gone
+    return sorted(taken)
 
 
 def _gzip(path: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ import duckdb
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
-from dslkit.ledger.folder import OPEN, is_locked
+from dslkit.ledger.folder import OPEN, SEALED, is_locked
 from dslkit.ledger.manifest import Manifest, read_manifest
 from dslkit.ledger.views import SEGMENT, attempts, read_parts, view_queries
 
@@ -42,7 +42,11 @@ def take_state(folder: Folder) -> State:
     """Manifest and segments that belong together; LedgerError when they keep changing or cannot be told."""
     manifest = read_manifest(folder)
     for _ in range(ATTEMPTS):
-        segments = {name: path for name, path in folder.segments().items() if name not in manifest.taken}
+        segments = {
+            name: path
+            for name, path in folder.segments().items()
+            if name not in manifest.taken and not (path.suffix == SEALED and folder.archived(name).exists())
+        }
         again = read_manifest(folder)
         if again.generation == manifest.generation:
             living = frozenset(name for name, path in segments.items() if path.suffix == OPEN and is_locked(path))

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from dslkit.ledger import schema
+from dslkit.ledger.folder import write_whole
+from dslkit.ledger.parts import checksum
 from dslkit.ledger.views import SEGMENT, attempts, read_parts, view_queries
 
 if TYPE_CHECKING:
@@ -62,12 +64,12 @@ def _target(link: Path) -> Path | None:
 
 
 def create_file(folder: Folder) -> None:
-    """Make ``ledger.duckdb`` unless the one there holds these very views."""
+    """Make ``ledger.duckdb`` unless the one there holds these very views, unharmed."""
     statements = _statements(folder)
     script = folder.root / "views.sql"
     text = ";\n".join(statements) + ";\n"
-    with contextlib.suppress(FileNotFoundError):
-        if folder.views.stat().st_size > 0 and folder.live.exists() and script.read_text(encoding="utf-8") == text:
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+        if folder.live.exists() and script.read_text(encoding="utf-8") == _signed(text, folder.views):
             return
     _create_placeholders(folder)
     aside = folder.home / f".ledger.{os.getpid()}.{os.urandom(4).hex()}.duckdb"
@@ -78,7 +80,11 @@ def create_file(folder: Folder) -> None:
         aside.replace(folder.views)
     finally:
         aside.unlink(missing_ok=True)
-    script.write_text(text, encoding="utf-8")
+    write_whole(script, _signed(text, folder.views).encode())
+
+
+def _signed(text: str, file: Path) -> str:
+    return f"{text}-- made {file.name} with SHA-256 {checksum(file)}\n"
 
 
 def _create_placeholders(folder: Folder) -> None:
