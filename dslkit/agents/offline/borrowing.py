@@ -14,8 +14,8 @@ from dslkit.knowledge.patterns import Pattern, shipped_patterns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PLAIN_SYSTEM = "You are a careful expert. Do exactly what the task says, keep to its limits, and give the result alone."
-LEAST_LIKENESS = 0.08
+PLAIN_SYSTEM = "You are a careful expert in the field of the task. You do exactly what it says, keep to its limits, and give the result alone."
+LEAST_LIKENESS = 0.16
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,16 +41,34 @@ COMPUTE: Final = re.compile(
     r"|weekly|yearly|annual\w*|group(?:ed)? by|code node|python)\b",
     re.IGNORECASE,
 )
+CODE: Final = re.compile(
+    r"\bcode nodes?\b|\b(?:through|via|with|using|by|in) (?:a |some )?(?:python )?code\b(?! (?:block|fence))|\bpython script\b"
+    r"|\b(?:calculat|comput)\w+\b",
+    re.IGNORECASE,
+)
+CALLS_API: Final = re.compile(r"\bAPIs?\b|\bHTTP\b|\bcrawl\w*\b|\bscrap(?:e|es|ing)\b", re.IGNORECASE)
+LITERAL_ADDRESS: Final = re.compile(r"https?://[^\s'\"<>）)，,]+[^\s'\"<>）)，,.]")
 KNOWLEDGE: Final = re.compile(r"\bknowledge (?:base|retrieval)\b", re.IGNORECASE)
 
 _ABOUT_OUTPUT: Final = re.compile(
-    r"\b(?:workflow|branch|it)\b[^.;]*\b(?:outputs?|returns?)\b|\boutputs?\b[^.;]*\b(?:unchanged|aggregat|unif)",
+    r"\b(?:workflow|branch|it)\b[^.;]*\b(?:outputs?|returns?)\b|\boutputs?\b[^.;]*\b(?:unchanged|aggregat\w*|unif\w*)"
+    r"|\b(?:add|append)\b[^.;]*\boutputs?\b|^\s*(?:also |additionally |finally,? )?outputs?\b",
     re.IGNORECASE,
 )
 _ABOUT_INPUT: Final = re.compile(
-    r"\b(?:will|can|may|also|additionally)\b[^.;]*\b(?:provide|upload|enter|supply|submit|input)\b|\binputs?\b",
+    r"\b(?:will|can|may|also|additionally|users?|must)\b[^.;]*\b(?:provides?|uploads?|enters?|supply|supplies|submits?|gives?|inputs?)\b|\binputs?\b",
     re.IGNORECASE,
 )
+_CHANGES: Final = re.compile(
+    r"^\s*(?:now,? |please |then,? )?(?:remove|delete|drop|add an? (?:\w+ )?(?:branch|item|input|output)|change the inputs?)\b", re.IGNORECASE
+)
+_AIM: Final = re.compile(r"^\s*(?:please\s+)?(?:create|build|design|make|develop|i (?:want|need))\b[^.]*\.?|\bthe task (?:is|requires|needs)[^:]*:?\s*$", re.IGNORECASE)
+REVIEW: Final = re.compile(
+    r"\breflect\w*\b|\breview and verif\w*|\bself-?check\w*|\bcritiqu\w*|\bcritici[sz]\w*|\bdouble-?check\w*|\bround of review\b"
+    r"|\bsecond (?:translation|draft|version|pass|round)\b",
+    re.IGNORECASE,
+)
+IMAGE_PROMPT: Final = re.compile(r"\b(?:image|picture|visual|illustration|scene|drawing)\w* (?:descriptions?|prompts?)\b|\bprompts?\b", re.IGNORECASE)
 _WORK: Final = re.compile(
     r"\b(?:analy\w*|summar\w*|translat\w*|writ\w*|rewrit\w*|generat\w*|creat\w*|provid\w*|conduct\w*|review\w*|check\w*|express\w*"
     r"|transform\w*|explain\w*|retriev\w*|clarif\w*|compar\w*|evaluat\w*|extract\w*|aggregat\w*|combin\w*|polish\w*|improv\w*"
@@ -73,38 +91,37 @@ MAX_STEPS: Final = 6
 
 def asks_for_work(text: str) -> bool:
     """Whether a later round needs a model to write something, beyond new inputs, formats and outputs."""
-    return any(_is_work(line) for line in sentences(text))
+    return any(_WORK.search(line) and not _DRAWN.search(line) and not _CONVERSION.search(line) for line in _tasks(text))
 
 
-def _is_work(line: str) -> bool:
-    if mentions(line) and (_ABOUT_INPUT.search(line) or _ABOUT_OUTPUT.search(line)):
-        return False
-    if _ABOUT_OUTPUT.search(line) or (
-        _CONVERSION.search(line) and not re.search(r"\b(?:generat|writ|creat)\w*\b", line)
-    ):
-        return False
-    return bool(_WORK.search(line)) and not _DRAWN.search(line)
+def _tasks(text: str) -> list[str]:
+    """The sentences that say what to do; not those about inputs, outputs and what is taken away."""
+    return [line for line in sentences(text) if not _is_frame(line)]
+
+
+def _is_frame(line: str) -> bool:
+    if _CHANGES.search(line) or _ABOUT_OUTPUT.search(line):
+        return True
+    return bool(mentions(line)) and bool(_ABOUT_INPUT.search(line))
 
 
 def task_of(text: str) -> str:
-    """The text as a task for a model: without the names of variables, and without what looks like a reference."""
-    bare = re.sub(r"\s*[(（](?:the )?variables?\b[^)）]*[)）]", "", text)
+    """The text as a task for a model: what to do, without names of variables and what looks like a reference."""
+    bare = re.sub(r"\s*[(（](?:the )?variables?\b[^)）]*[)）]", "", " ".join(_tasks(text)) or text)
     return bare.replace("{{", "{ {").replace("}}", "} }").strip()
 
 
 def steps(text: str) -> list[str]:
     """The steps a text counts out ("first … then … finally …"); the text itself when it counts none."""
-    lines = [
-        line
-        for line in sentences(text)
-        if not (mentions(line) and (_ABOUT_INPUT.search(line) or _ABOUT_OUTPUT.search(line)))
-    ]
-    body = " ".join(lines) or text
+    body = " ".join(_tasks(text)) or text
     places = [match.start() for match in _ORDINAL.finditer(body)]
     if len(places) < 2:  # noqa: PLR2004 - one "then" makes no list of steps
         return [text]
-    parts = [body[start:end].strip(" ,;") for start, end in zip(places, [*places[1:], len(body)], strict=True)]
-    return [part for part in parts if len(part.split()) > 2][:MAX_STEPS] or [text]  # noqa: PLR2004 - "1." alone says nothing
+    bounds = [0, *places, len(body)]
+    parts = [body[start:end].strip(" ,;") for start, end in zip(bounds, bounds[1:], strict=False)]
+    opening, *counted = parts
+    said = [opening] if _WORK.search(_AIM.sub("", opening)) else []
+    return [part for part in [*said, *counted] if len(part.split()) > 2][:MAX_STEPS] or [text]  # noqa: PLR2004 - "1." alone says nothing
 
 
 def listed_fields(text: str) -> list[str]:

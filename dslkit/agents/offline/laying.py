@@ -166,32 +166,56 @@ _LISTING = re.compile(
     re.IGNORECASE,
 )
 _INTO = re.compile(r"\bclassif\w+\b[^.;:]{0,60}?\b(?:into|as)\s+(?:one of\s+)?(?P<items>[^.;]+)", re.IGNORECASE)
+_WHETHER = re.compile(r"\bwhether\b[^,.;]{2,60}?\b(?:is|are)\s+(?P<items>[^.;]+)", re.IGNORECASE)
 _CLAUSE = re.compile(
-    r"\b(?:if|when|for)\s+(?P<when>(?:it|the|this|an?)\b[^,.;]{3,80}?),\s*(?P<what>[^.;]+)", re.IGNORECASE
+    r"(?:^|[.;:,]\s+(?:and\s+|but\s+)?|\band\s+|\bbut\s+)(?P<word>if|when|for)\s+(?P<when>[^,.;]{3,80}?),\s*(?P<what>[^.;]+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NEXT_CLAUSE = re.compile(
+    r",\s*(?:an?|the|one|its?|classified|using|which|each|then|so|and (?:then|each|handle|answer|process|route|reply))\b"
+    r"|\s+using\b|\s+classified\b",
 )
 _OTHERWISE = re.compile(r"\b(?:otherwise|in (?:all|any) other cases?|else)\b,?\s*(?P<what>[^.;]+)", re.IGNORECASE)
 
 
 def _with_cases(reading: Reading) -> list[Part]:
-    """The parts; a part that lists cases of its own becomes one part a case, where no round has done so."""
-    if any(part.case for part in reading.parts):
-        return reading.parts
+    """The parts; the first that lists cases of its own becomes one part a case."""
+    in_rounds = any(part.case for part in reading.parts)
     for place, part in enumerate(reading.parts):
-        listed = _listed_cases(part)
-        if len(listed) > 1:
+        listed = _named_cases(part) if in_rounds else _named_cases(part) or _conditional_cases(part)
+        if len(listed) > 1 and (part.case or not in_rounds):
             return [*reading.parts[:place], *listed, *reading.parts[place + 1 :]]
     return reading.parts
 
 
-def _listed_cases(part: Part) -> list[Part]:
+def _conditional_cases(part: Part) -> list[Part]:
+    """ "if A, do this; if B, do that; otherwise …" """
+    clauses = _clauses(part.text)
+    other = _OTHERWISE.search(part.text)
+    if len(clauses) + bool(other) < 2 or (len(clauses) < 2 and not _CONDITION.search(part.text)):  # noqa: PLR2004 - one is no choice
+        return []
+    found = [(when, f"If {when}, {what}.") for when, what in clauses]
+    return _as_parts(part, [*found, ("Anything else", f"Otherwise {other['what']}.")] if other else found)
+
+
+def _clauses(text: str) -> list[tuple[str, str]]:
+    """Condition and deed of each clause; "for X" counts only beside others about the same kind of thing."""
+    found = [(match["word"].lower(), match["when"], match["what"]) for match in _CLAUSE.finditer(text)]
+    kinds = [when.split()[-1].lower().rstrip("s") for word, when, _ in found if word == "for"]
+    return [
+        (when, what)
+        for word, when, what in found
+        if word != "for" or kinds.count(when.split()[-1].lower().rstrip("s")) > 1
+    ]
+
+
+def _named_cases(part: Part) -> list[Part]:
+    """Cases listed by name, where the text says that they are treated differently."""
     text = part.text
-    clauses = [(match["when"], match["what"]) for match in _CLAUSE.finditer(text)]
-    other = _OTHERWISE.search(text)
-    if len(clauses) + bool(other) > 1 and (len(clauses) > 1 or _CONDITION.search(text)):
-        found = [(when, f"If {when}, {what}.") for when, what in clauses]
-        return _as_parts(part, [*found, ("Anything else", f"Otherwise {other['what']}.")] if other else found)
-    listing = (_LISTING.search(text) or _INTO.search(text)) if _CHOOSES.search(text) else None
-    items = _items(listing["items"]) if listing else []
+    if not _CHOOSES.search(text):
+        return []
+    listings = (match for form in (_LISTING, _INTO, _WHETHER) for match in form.finditer(text))
+    items: list[str] = next((found for match in listings if len(found := _items(match["items"])) > 1), [])
     return _as_parts(part, [(item, f"{text}\nThis is the case: {item}.") for item in items])
 
 
@@ -202,10 +226,7 @@ def _as_parts(part: Part, cases: Sequence[tuple[str, str]]) -> list[Part]:
 
 def _items(listed: str) -> list[str]:
     """The items of "A, B, and C"; nothing when they do not look like names."""
-    cut = re.split(
-        r",\s*(?:classified|using|which|each|then|so|and (?:then|each|handle|answer|process|route|reply))\b|\s+using\b|\s+classified\b",
-        listed,
-    )[0]
+    cut = _NEXT_CLAUSE.split(listed)[0]
     items = [item.strip(" '\"‘’“”()") for item in re.split(r",\s*(?:and|or)?\s*|\s+(?:and|or)\s+|/", cut)]
     named = [item for item in items if item and len(item.split()) <= 5]  # noqa: PLR2004 - longer is a clause, no name
     return list(dict.fromkeys(named)) if len(named) == len([item for item in items if item]) else []

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dslkit.agents.offline import borrowing, cues
 from dslkit.agents.offline.drafting import Value
 from dslkit.agents.offline.wording import overlap
-from dslkit.agents.offline.workbench import START, Workbench, fetch, start_value
+from dslkit.agents.offline.workbench import START, Workbench, fetch, merge, start_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dslkit.agents.offline.reading import Output, Part
+
+
+_CHARTS: Final = ("pie", "line", "bar")  # the last is drawn when none is named
 
 
 def make(bench: Workbench, part: Part, *, first: bool) -> None:
@@ -27,7 +30,8 @@ def make(bench: Workbench, part: Part, *, first: bool) -> None:
     texts = [output for output in part.outputs if output.kind == "text" or output.own_text]
     drawings = [output for output in part.outputs if output.kind in {"image", "chart", "diagram"}]
     only_drawings = bool(drawings) and len(drawings) == len(part.outputs)
-    if texts or cues.asks_for_work(part.text) or (first and not only_drawings and not _literals(bench, part)):
+    works = not part.source_only and cues.asks_for_work(part.text)
+    if texts or works or (first and not only_drawings and not _literals(bench, part)):
         _write_texts(bench, part, texts)
     for output in drawings:
         _draw(bench, part, output)
@@ -62,26 +66,27 @@ def _literals(bench: Workbench, part: Part) -> bool:
 
 
 def _write_texts(bench: Workbench, part: Part, texts: Sequence[Output]) -> None:
+    if not bench.lists:
+        _compute(bench, part)
     before = len(bench.texts)
-    result = _work(bench, part)
     if len(texts) > 1:
+        steps = _work(bench, part, texts) if bench.lists or len(cues.steps(part.text)) > 1 else None
         for output in texts:
-            result = _one_of_several(bench, part, output, bench.texts[before:])
-            _record(bench, output, result)
+            _record(bench, output, _one_of_several(bench, part, output, bench.texts[before:] if steps else None))
     elif texts:
-        _record(bench, texts[0], result)
+        _record(bench, texts[0], _work(bench, part, texts))
     else:
-        _rework(bench, result)
+        _rework(bench, _work(bench, part, texts))
 
 
-def _one_of_several(bench: Workbench, part: Part, output: Output, steps: Sequence[Value]) -> Value:
-    """A text of its own for each output, all made from the same steps."""
-    if cues.RUN_CODE.search(part.text) and re.search(
-        r"\b(?:execut\w+|run) result\b|\bresults? of\b", output.description
-    ):
+def _one_of_several(bench: Workbench, part: Part, output: Output, steps: Sequence[Value] | None) -> Value:
+    """A text of its own for each output, made from the same steps where there are any."""
+    if cues.RUN_CODE.search(part.text) and re.search(r"\b(?:execut\w+|run) result\b|\bresults? of\b", output.description):
         return _run_code(bench)
-    task = f"{cues.task_of(part.text)}\n\nGive only this: {output.description or output.name.replace('_', ' ')}."
-    return bench.write(task, _title(output.description or output.name), texts=steps)
+    said = output.description or output.name.replace("_", " ")
+    value = bench.write(f"{cues.task_of(part.text)}\n\nGive only this: {said}.", _title(said), texts=steps)
+    bench.texts.append(value)
+    return value
 
 
 def _record(bench: Workbench, output: Output, value: Value) -> None:
@@ -99,23 +104,56 @@ def _rework(bench: Workbench, value: Value) -> None:
         bench.files = [(output, value if source == old else source) for output, source in bench.files]
 
 
-def _work(bench: Workbench, part: Part) -> Value:
+def _work(bench: Workbench, part: Part, texts: Sequence[Output]) -> Value:
     """Lay the steps of a part, each reading the results before it; the last one's text."""
-    listed = cues.steps(part.text)
     if bench.lists:
         bench.texts.append(_through_files(bench, part.text))
         return bench.texts[-1]
     written: list[Value] = []
+    listed = cues.steps(part.text)
+    title = texts[0].description if texts and len(listed) == 1 else ""
     for place, step in enumerate(listed, start=1):
         if cues.TEMPLATE.search(step) and written and place == len(listed):
             break
-        if place > 1 and _is_drawing(step):
-            continue
-        value = _through_items(bench, step) if cues.ITERATE.search(step) else bench.write(step, _title(step))
-        bench.texts.append(value)
-        written.append(value)
-    if cues.TEMPLATE.search(part.text) and written[-1].name != "output":
+        if not (place > 1 and _is_drawing(step)) and not _writes_prompt(bench, part, step):
+            value = _through_items(bench, step) if cues.ITERATE.search(step) else bench.write(step, _title(title or step))
+            bench.texts.append(value)
+            written.append(value)
+    if cues.REVIEW.search(part.text):
+        written = [_reviewed(bench, part)]
+    if cues.TEMPLATE.search(part.text) and written and written[-1].name != "output":
         bench.texts.append(bench.fill_template(written, "Put together"))
+    return bench.texts[-1]
+
+
+def _compute(bench: Workbench, part: Part) -> None:
+    """What the text wants computed is done in code; the model then reads it beside the rest."""
+    wanted = cues.CODE.search(part.text) and not cues.RUN_CODE.search(part.text)
+    if not wanted or any(node["type"] == "code" for node in bench.draft.nodes) or any(o.kind == "chart" for o in part.outputs):
+        return
+    source = bench.materials[-1] if bench.materials else bench.main_text()
+    param = borrowing.code(part.text, gives=["string"])
+    if param:
+        bench.materials.append(bench.compute(param, [source], "Computed")[0])
+
+
+def _writes_prompt(bench: Workbench, part: Part, step: str) -> bool:
+    """A step that describes the image to be drawn gives no text of the part: its prompt is kept for the drawing."""
+    draws = any(output.kind == "image" for output in part.outputs)
+    itself = any(cues.IMAGE_PROMPT.search(f"{output.name} {output.description}") for output in part.outputs if output.kind == "text")
+    if not bench.texts or not draws or itself or not cues.IMAGE_PROMPT.search(step):
+        return False
+    bench.prompt = bench.write(step, "Prompt of the image", look=False)
+    return True
+
+
+def _reviewed(bench: Workbench, part: Part) -> Value:
+    """The latest text, criticised and revised."""
+    draft = bench.main_text()
+    check = "Check the result against the task and its sources: quote what is wrong, missing or clumsy, and say how to mend it."
+    remarks = bench.write(f"{check}\n\nThe task: {cues.task_of(part.text)}", "Check the result", texts=[draft])
+    revise = f"Revise the result by the remarks of the check and give the revised result alone.\n\nThe task: {cues.task_of(part.text)}"
+    bench.texts.append(bench.write(revise, "Revise the result", texts=[draft, remarks]))
     return bench.texts[-1]
 
 
@@ -223,43 +261,46 @@ def _image(bench: Workbench, part: Part, output: Output) -> Value:
     ]
     said = output.description or output.name
     task = f"Write the prompt for a text-to-image model that draws this: {said}. Name visible things only, in at most 80 words.\n\nThe request: {part.text}"
-    prompt = written[-1] if written else bench.write(task, "Prompt of the image", look=False)
+    prompt = bench.prompt or (written[-1] if written else None) or bench.write(task, "Prompt of the image", look=False)
     return Value(
         "files", bench.draft.add("text2image", "Draw the image", {"image_prompt": prompt.text}, [prompt]), "Image"
     )
 
 
 def _chart(bench: Workbench, part: Part, output: Output) -> Value:
-    """Labels and numbers out of the text, then the chart."""
-    about = f"{output.name} {output.description}".lower()
-    kind = next((k for k in ("pie", "line", "bar") if k in about), None) or next(
-        (k for k in ("pie", "line", "bar") if k in part.text.lower()), "bar"
-    )
+    """Labels and numbers out of the text, then the chart, of the kind the text names or an input chooses."""
     fields = cues.listed_fields(part.text)[:2]
-    labels, numbers = [*fields, "labels", "numbers"][:2] if len(fields) > 1 else ("labels", "numbers")
-    wanted = [
-        (f"{labels}, in order, joined by ;", "labels", "string"),
-        (f"{numbers}, as bare numbers in the same order, joined by ;", "numbers", "string"),
-    ]
-    found = bench.extract(
-        bench.materials[0] if bench.materials else bench.main_text(),
-        wanted,
-        "Data of the chart",
-        cues.task_of(part.text),
-    )
-    x, y = found["labels"], found["numbers"]
-    grouping = borrowing.code(
-        "sums of numbers by label, group or period, for a chart", gives=["string", "string"], takes=2
-    )
+    labels, numbers = fields if len(fields) > 1 else ("labels", "numbers")
+    wanted = [(f"{labels}, in order, joined by ;", "labels", "string"), (f"{numbers}, as bare numbers in the same order, joined by ;", "numbers", "string")]
+    found = bench.extract(bench.materials[0] if bench.materials else bench.main_text(), wanted, "Data of the chart", cues.task_of(part.text))
+    data = [found["labels"], found["numbers"]]
+    grouping = borrowing.code(f"sums of numbers by label, group or period, for a chart: {part.text}", gives=["string", "string"], takes=2)
     if grouping and cues.COMPUTE.search(part.text):
-        x, y = bench.compute(grouping, [x, y], "Sum by group")
-    param = {
-        "chart_type": kind,
-        "chart_title": _title(output.description or "Chart"),
-        "data": y.text,
-        "x_axisORcategories": x.text,
-    }
-    return Value("text", bench.draft.add("echarts", f"Draw the {kind} chart", param, [x, y]), "Chart")
+        data = bench.compute(grouping, data, "Sum by group")
+    chosen = next((one for one in bench.reading.string_inputs() if re.search(r"\bchart|\bgraph", f"{one.description} {one.name}".replace("_", " "))), None)
+    title = _title(output.description or "Chart")
+    if chosen:
+        return _chosen_chart(bench, start_value(chosen), data, title)
+    about = f"{output.name} {output.description}".lower()
+    kind = next((kind for text in (about, part.text.lower()) for kind in _CHARTS if re.search(rf"{kind}(?![a-z])", text)), _CHARTS[-1])
+    return _echarts(bench, kind, data, title)
+
+
+def _chosen_chart(bench: Workbench, chosen: Value, data: Sequence[Value], title: str) -> Value:
+    """One branch for each kind of chart that an input may name."""
+    cases = [[None, [[chosen.ref, "contains", kind]]] for kind in _CHARTS[:-1]]
+    choice = bench.draft.add_after_all("if-else", "Which kind of chart?", {"cases": cases})
+    drawn = []
+    for port, kind in enumerate(_CHARTS):
+        with bench.draft.branch(choice, port):
+            drawn.append(_echarts(bench, kind, data, title))
+    return merge(bench, drawn, "The chart")
+
+
+def _echarts(bench: Workbench, kind: str, data: Sequence[Value], title: str) -> Value:
+    labels, numbers = data
+    param = {"chart_type": kind, "chart_title": title, "data": numbers.text, "x_axisORcategories": labels.text}
+    return Value("text", bench.draft.add("echarts", f"Draw the {kind} chart", param, data), "Chart")
 
 
 def _note_files(bench: Workbench, part: Part) -> None:

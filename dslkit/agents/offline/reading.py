@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from dslkit.agents.offline import kinds, wording
-from dslkit.agents.offline.wording import Mention, overlap
+from dslkit.agents.offline.wording import Mention, Role, overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Part:
     text: str
     outputs: list[Output] = field(default_factory=list)
     case: str | None = None
-    condition: str = ""
+    source_only: bool = False  # it adds another source for the same work
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Reading:
 
 _REMOVE: Final = re.compile(
     r"\b(?:remove|delete|drop|discard|get rid of)\s+(?:the\s+)?(?P<what>[^,.;]+?)(?=\s+(?:and|from)\b|[,.;]|$)"
-    r"|\bno longer (?:necessary|needed|required)?\s*(?:to\s+)?(?:provide|output|need|require|use|accept|ask for)?\s*(?:the\s+)?(?P<that>[^,.;]*)"
+    r"|\bno longer (?:necessary|needed|required)?\s*(?:to\s+)?(?:provides?|outputs?|needs?|requires?|uses?|accepts?|asks? for)?\s*(?:(?:the|an?)\s+)?(?P<that>[^,.;]*?)(?=\s+but\b|[,.;]|$)"
     r"|\b(?P<this>(?!it\b|there\b)[\w' -]+?)\s+(?:is|are) no longer\b",
     re.IGNORECASE,
 )
@@ -104,6 +104,12 @@ _FORMAT_CHANGE: Final = re.compile(
 )
 
 
+_SWAP: Final = re.compile(
+    r"\b(?:replace|swap|substitute|exchange|change|switch)\s+(?:the\s+)?(?P<old>[^,.;()]+?)\s*(?:\([^)]*\)\s*)?\s(?:with|by|to|into|for)\b",
+    re.IGNORECASE,
+)
+
+
 def read(rounds: Sequence[str]) -> Reading:
     """Follow the rounds in order; what a later one changes counts as it says."""
     state = Reading()
@@ -118,7 +124,8 @@ def read(rounds: Sequence[str]) -> Reading:
 
 def _follow(state: Reading, text: str, *, first: bool) -> None:
     lines = wording.sentences(text)
-    found = [_settled(mention, state) for line in lines for mention in wording.mentions(line)]
+    swapped = {line: done for line in lines if not first and (done := _swap(state, line))}
+    found = [_settled(mention, state, swapped) for line in lines for mention in wording.mentions(line)]
     given = [mention for mention in found if mention.role == "input"]
     if not first:
         _take_away(state, lines)
@@ -131,14 +138,37 @@ def _follow(state: Reading, text: str, *, first: bool) -> None:
         state.parts.append(part)
     else:
         _open_case(state, part, given)
-    _take_outputs(state, part, [mention for mention in found if mention.role != "input"], lines, first=first)
+    made = [mention for mention in found if mention.role != "input"]
+    _take_outputs(state, part, made, [line for line in lines if line not in swapped], first=first)
 
 
-def _settled(mention: Mention, state: Reading) -> Mention:
-    """A name that is an input already, mentioned in passing, stays one."""
+def _settled(mention: Mention, state: Reading, swapped: Mapping[str, tuple[Role, str]]) -> Mention:
+    """Whether a variable is given or made also follows from what is known: its name, or what it stands in for."""
+    if mention.sentence in swapped:
+        role, gone = swapped[mention.sentence]
+        return replace(mention, role=role, names=tuple(name for name in mention.names if name != gone))
+    outputs = {output.name for part in state.parts for output in part.outputs}
+    if mention.role == "input" and outputs & set(mention.names):
+        return replace(mention, role="output")
     if mention.role is None and any(given.name in mention.names for given in state.inputs):
         return replace(mention, role="input")
     return mention
+
+
+def _swap(state: Reading, line: str) -> tuple[Role, str] | None:
+    """ "replace X with Y (variable y)": take X away; whether it was an input or an output, and its name."""
+    match = _SWAP.search(line)
+    if not match or not wording.mentions(line):
+        return None
+    made = next((one for one in state.wanted if _likeness(match["old"], one.name, one.description) >= 0.6), None)
+    if made:
+        _unwant(state, lambda output: output.name == made.name)
+        return ("output", made.name)
+    given = next((one for one in state.inputs if _likeness(match["old"], one.name, one.description) >= 0.6), None)
+    if given:
+        state.inputs.remove(given)
+        return ("input", given.name)
+    return None
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------
@@ -197,7 +227,7 @@ def _remove(state: Reading, phrase: str) -> None:
         for place, output in enumerate(part.outputs):
             if output.wanted and _likeness(phrase, output.name, output.description) >= 0.75:
                 part.outputs[place] = replace(output, wanted=False)
-        part.text = " ".join(line for line in wording.sentences(part.text) if overlap(phrase, line) < 0.75)
+        part.text = " ".join(line for line in wording.sentences(part.text) if overlap(phrase, line) < 0.6)
 
 
 def _likeness(phrase: str, name: str, description: str) -> float:
@@ -232,6 +262,7 @@ def _open_case(state: Reading, part: Part, given: list[Mention]) -> None:
     sources = [name for mention in given for name in mention.names if re.search(r"\b(?:can|may)\b", mention.sentence)]
     if sources and not re.search(r"\binstruct|\bintent", part.text):
         state.other_source = sources[-1]
+        part.source_only = True
         state.parts.append(part)
         return
     for earlier in state.parts:
@@ -284,7 +315,7 @@ def _take_outputs(state: Reading, part: Part, made: list[Mention], lines: list[s
 
 
 def _kind(name: str, mention: Mention, text: str) -> str:
-    literal = re.search(r"\bstring\s+['\"‘“]([^'\"’”]+)['\"’”]", mention.description)
+    literal = re.search(r"\b(?:string|text|words?)\s+['\"‘“]([^'\"’”]+)", mention.description)
     if len(mention.names) > 1 and re.search(r"\bextract|\bfields?\b", mention.description, re.IGNORECASE):
         return "field"
     return f"literal:{literal[1]}" if literal else kinds.output_kind(name, mention.description, text)
@@ -293,13 +324,28 @@ def _kind(name: str, mention: Mention, text: str) -> str:
 def _keep_or_drop(state: Reading, outputs: list[Output], said: list[str]) -> None:
     """A new list of outputs replaces the old one unless the text adds to it."""
     names = {output.name for output in outputs}
-    adding = any(_SCOPED.search(line) or (_ADDS.search(line) and not _ONLY.search(line)) for line in said)
+    adding = not said or any(
+        _SCOPED.search(line) or (_ADDS.search(line) and not _ONLY.search(line)) for line in said
+    )
     if outputs and not adding:
-        _unwant(state, lambda output: output.name not in names)
+        kept = names | {found.name for line in said if _LISTS.search(line) for item in _unnamed(line) if (found := _nearest(state.wanted, item))}
+        _unwant(state, lambda output: output.name not in kept)
     elif not outputs:
         for line in said:
             _keep_named(state, line)
     _unwant(state, lambda output: output.name in names)
+
+
+_LISTS: Final = re.compile(
+    r"\b(?:workflow|branch)\b[^.;]*\b(?:outputs?|generates?|returns?)\b|^\s*(?:\w+ )?(?:output|return)\b", re.IGNORECASE
+)
+
+
+def _unnamed(line: str) -> list[str]:
+    """What a sentence lists as output without naming a variable."""
+    listed = re.split(r"\b(?:outputs?|generate|return)\b", line, maxsplit=1)[-1]
+    bare = re.sub(r"[^,()]*?\(variables?[^)]*\)", "", re.sub(r"\band\b", ",", listed))
+    return [item for item in bare.split(",") if wording.words_of(item)]
 
 
 def _keep_named(state: Reading, line: str) -> None:
@@ -317,8 +363,7 @@ def _nearest(outputs: list[Output], phrase: str) -> Output | None:
     return best if best and overlap(phrase, f"{best.name} {best.description}") >= 0.5 else None
 
 
-def _unwant(state: Reading, condition: object) -> None:
-    assert callable(condition)
+def _unwant(state: Reading, condition: Callable[[Output], bool]) -> None:
     for part in state.parts:
         part.outputs = [replace(output, wanted=output.wanted and not condition(output)) for output in part.outputs]
 
@@ -357,11 +402,9 @@ def _case_outputs(state: Reading, part: Part, outputs: list[Output], said: list[
 
 def _described(output: Output, scoped: list[str], named: list[Output], known: list[Output]) -> bool:
     """Whether "this branch outputs the story and the cover" means a known output by its kind."""
-    phrase = " ".join(re.split(r"\boutputs?\b", line, maxsplit=1)[-1] for line in scoped)
-    if all(output.kind.startswith("literal") for output in named):
+    if all(one.kind.startswith("literal") for one in named):
         return False
-    unnamed = re.sub(r"[^,]*\([^)]*\)", "", re.sub(r"\b(?:and|the)\b", ",", phrase))
-    rest = [item.strip(" ,.") for item in unnamed.split(",") if len(item.strip(" ,.")) > 2]
+    rest = [item for line in scoped for item in _unnamed(line)]
     if output.kind != "text":
         return any(overlap(item, f"{output.name} {output.description}") > 0 for item in rest)
     texts = [one.name for one in known if one.kind == "text"]
@@ -386,7 +429,7 @@ def _supposed_outputs(text: str) -> list[Output]:
         ("audio", r"audio|podcast|mp3"),
         ("chart", r"\bchart\b"),
     ):
-        if re.search(rf"\b(?:generat|creat|produc|output|draw|return|add)\w*\b[^.;]*(?:{cue})", text, re.IGNORECASE):
+        if re.search(rf"\b(?:generat|creat|produc|output|draw|return|add|with)\w*\b[^.;]*\b(?:{cue})", text, re.IGNORECASE):
             found.append(Output(name, name, name))
     ending = (
         kinds.file_kind(text)

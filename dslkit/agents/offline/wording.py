@@ -18,7 +18,7 @@ _IN_BRACKETS = rf"[(（\[]\s*(?:the\s+)?(?:(?:input|output)\s+)?(?:variables?|va
 # "(`x`)", "('x')", "(my_name)"
 _BARE_IN_BRACKETS = rf"[(（]\s*(?P<b>[{_QUOTE}]{IDENTIFIER}[{_QUOTE}]|{IDENTIFIER}_{IDENTIFIER}|`{IDENTIFIER}`)\s*[)）]"
 # "variable `x`", "the variables a and b", "stored as `x`", "named x", "called 'x'"
-_IN_PROSE = rf"\b(?:variables?\s+(?:named\s+|called\s+|names?\s+)?|named\s+|called\s+|(?:as|in|under|into)\s+(?=[`'\"‘“]))(?P<c>{_LIST})"
+_IN_PROSE = rf"\b(?:variables?\s+(?:named\s+|called\s+|names?\s+)?|named\s+|called\s+|(?:with|by|under) the name (?:of )?|(?:as|in|under|into)\s+(?=[`'\"‘“]))(?P<c>{_LIST})"
 _TICKED = rf"`(?P<d>{IDENTIFIER})`"
 _MENTION: Final = re.compile(f"{_IN_BRACKETS}|{_BARE_IN_BRACKETS}|{_IN_PROSE}|{_TICKED}", re.IGNORECASE)
 
@@ -31,13 +31,14 @@ _GLUE: Final = frozenset(["a", "an", "and", "are", "as", "by", "for", "is", "of"
 # What says that a variable is given, or made.
 INPUT_CUE: Final = re.compile(
     r"\b(?:provid\w+|inputs?|upload\w*|enter(?:s|ed|ing)?|suppl(?:y|ies|ied)|submit\w*|giv(?:e|es|en|ing)|past(?:e|es|ed)"
-    r"|accept\w*|tak(?:e|es|ing)|receiv\w+|types? in|fills? in|choos(?:e|es)|selects?|specif(?:y|ies)|hands? in|sends?)\b",
+    r"|accept\w*|tak(?:e|es|ing)|(?:workflow|system|it) (?:receives?|gets)|types? in|fills? in|choos(?:e|es)|selects?|specif(?:y|ies)|hands? in|sends?)\b",
     re.IGNORECASE,
 )
 OUTPUT_CUE: Final = re.compile(
     r"\b(?:outputs?|outputting|generat(?:e|es|ed|ing)|returns?|returning|produc(?:e|es|ed|ing)|obtain(?:s|ing)?|deliver(?:s|ing)?"
     r"|creat(?:e|es|ed|ing)|emits?|yields?|exports?|writes?|gives? back|responds?|sends? back|hands? (?:over|back)|results? in"
-    r"|ends? with|saves?|presents?|presenting|shows?)\b",
+    r"|ends? with|saves?|presents?|presenting|shows?|(?<!workflow )(?<!system )(?<!it )(?:receives?|gets)"
+    r"|(?:convert|turn|transform)\w*\b[^,.;()]*?\b(?:in)?to)\b",
     re.IGNORECASE,
 )
 AS_INPUT: Final = re.compile(r"^[^.;]{0,40}?\bas (?:an? |the )?(?:\w+ )?inputs?\b", re.IGNORECASE)
@@ -82,9 +83,11 @@ def _names(match: re.Match[str]) -> tuple[str, ...]:
     listed = next(group for group in match.groups() if group)
     bare = [word.strip(_QUOTE + " ") for word in re.split(r"\s*(?:,|/|&|\band\b)\s*", listed) if word]
     names: list[str] = []
-    said_to_be_one = match["c"] is None
+    in_prose = match["c"] is not None
+    if in_prose and not match[0].lower().startswith("variables"):
+        bare = bare[:1]
     for word in filter(None, bare):
-        if word.lower() in (_GLUE if said_to_be_one else _NO_NAME):
+        if word.lower() in (_NO_NAME if in_prose else _GLUE):
             break
         names.append(word)
     return tuple(dict.fromkeys(names))
@@ -96,6 +99,8 @@ def _role(before: str, after: str) -> Role | None:
         return "input"
     if AS_OUTPUT.match(after):
         return "output"
+    if re.search(r"\b(?:based on|according to|depending on)\s+[^,.;]*$", before, re.IGNORECASE):
+        return "input"
     given, made = _last(INPUT_CUE, before), _last(OUTPUT_CUE, before)
     if given == made:
         return None
@@ -113,14 +118,26 @@ _LEAD: Final = re.compile(
 )
 
 
+# "a cover image into an output called x": the phrase ends before the place it goes to.
+_PLACE: Final = re.compile(
+    r"\s+(?:(?:goes|is stored|stored|put|saved|written)\s+)?(?:in)?(?:to|as|in|under)\s+(?:the|an?)\s+(?:\w+\s+)?(?:outputs?|inputs?|variables?|fields?)\s*$",
+    re.IGNORECASE,
+)
+
+
 def _description(before: str) -> str:
     """The noun phrase that stands before a name: what follows the last cue that leaves anything."""
+    before = _PLACE.sub("", before)
     cuts = sorted(match.end() for cue in (INPUT_CUE, OUTPUT_CUE) for match in cue.finditer(before))
     for cut in reversed(cuts or [0]):
         phrase = _LEAD.sub("", re.sub(r"\s+as (?:an? )?(?:\w+ )?inputs?\s*$", "", before[cut:])).strip(" ,;:—–-(\"'`")
         if phrase:
-            return phrase[:160]
+            return _CONJUNCT.split(phrase)[-1][:160]
     return ""
+
+
+# "the story and the cover image": the name belongs to the last of them.
+_CONJUNCT: Final = re.compile(r",?\s+and\s+(?:the|an?)\s+")
 
 
 def _after(text: str) -> str:

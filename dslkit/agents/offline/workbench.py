@@ -38,6 +38,7 @@ class Workbench:
     images: list[Value] = field(default_factory=list)
     made: dict[str, Value] = field(default_factory=dict)
     files: list[tuple[Output, Value]] = field(default_factory=list)
+    prompt: Value | None = None  # written for the next image
 
     def fork(self) -> Workbench:
         """The same bench for one branch: what is made on it stays on it."""
@@ -121,6 +122,8 @@ def open_bench(reading: Reading, patterns: Sequence[Pattern] = ()) -> Workbench:
     # What decides or qualifies is short: it stands after the sources in a prompt.
     for given in sorted(rest, key=lambda one: one.type in {"number", "boolean"}):
         _take_in(bench, given)
+    if cues.CALLS_API.search(reading.text) and not any(node["type"] == "http-request" for node in draft.nodes):
+        _call_api(bench)
     if cues.SEARCH.search(reading.text):
         _search(bench)
     return bench
@@ -197,6 +200,17 @@ def merge(bench: Workbench, values: Sequence[Value], title: str) -> Value:
     """Lay an aggregator over values of which only one exists in a run."""
     param = {"variables": [value.ref for value in values]}
     return Value("output", bench.draft.add("variable-aggregator", title, param, values), title)
+
+
+def _call_api(bench: Workbench) -> None:
+    """Ask an API whose address only the text may name; without one a person has to put it in."""
+    if cues.EXTRACT_ADDRESS.search(bench.reading.text):
+        return
+    said = cues.LITERAL_ADDRESS.search(bench.reading.text)
+    terms = [start_value(given) for given in bench.reading.string_inputs()]
+    url = said[0] if said else "https://example.com/" + "".join(f"?query={term.text}" for term in terms[:1])
+    title = "Ask the API" if said else "Ask the API (set its address)"
+    bench.materials.append(Value("body", bench.draft.add("http-request", title, {"url": url}, terms[:1]), "Answer of the API"))
 
 
 def _search(bench: Workbench) -> None:
