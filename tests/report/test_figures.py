@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -184,6 +184,19 @@ def test_timeline(scoped) -> None:
     assert [bar.end for bar in found.bars[:-1]] == [bar.start for bar in found.bars[1:]]
     assert found.bars[0].start <= first
     assert found.bars[-1].start <= last < found.bars[-1].end
+
+
+def test_timeline_adds_up_small_models_and_small_units(tmp_path) -> None:
+    """Seven models, two of them shown as others, in columns of several minutes or seconds: nothing is lost."""
+    made = month.make(60, seed=4, runs=1)
+    starts = [replace(start, request_model=f"gpt-4o-{k % 7}") for k, start in enumerate(made.starts)]
+    month.record(replace(made, starts=starts), str(tmp_path))
+    calls = journals.calls(tmp_path)
+    first, last = min(row["at"] for row in calls), max(row["at"] for row in calls)
+    found = timeline(Ledger(tmp_path).snapshot(), Scope(), first, last)
+    assert found.bucket.size > 1
+    assert len(found.series) == 5
+    assert sum(sum(bar.values) for bar in found.bars) == sum(row["cost"] or 0 for row in calls)
 
 
 def test_what_has_no_price_adds_up_to_what_the_usage_command_says(home) -> None:

@@ -122,6 +122,14 @@ def test_many_models(page) -> None:
     assert "other models" in text
 
 
+def test_what_came_from_outside_is_escaped(tmp_path) -> None:
+    month.record(of_model("<b>bold</b>")(month.make(30, seed=1, runs=1)), str(tmp_path / "home"))
+    html = render(tmp_path / "home", tmp_path / "report.html", title="<i>")
+    assert "<b>bold" not in html
+    assert "<i>" not in html
+    assert "&lt;b&gt;bold&lt;/b&gt;" in html
+
+
 def test_a_run_alone(tmp_path) -> None:
     made = month.make(120, seed=1, runs=3)
     month.record(made, str(tmp_path / "home"))
