@@ -188,7 +188,7 @@ def test_timeline(scoped) -> None:
 
 def test_timeline_adds_up_small_models_and_small_units(tmp_path) -> None:
     """Seven models, two of them shown as others, in columns of several minutes or seconds: nothing is lost."""
-    made = month.make(60, seed=4, runs=1)
+    made = month.make(300, seed=4, runs=1)
     starts = [replace(start, request_model=f"gpt-4o-{k % 7}") for k, start in enumerate(made.starts)]
     month.record(replace(made, starts=starts), str(tmp_path))
     calls = journals.calls(tmp_path)
