@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dslkit.dify import layout
-from dslkit.dify.compile_nodes import UPLOAD_METHODS, Context, build_data, case_handle
+from dslkit.dify.compile_nodes import UPLOAD_METHODS, Context, build_data
 from dslkit.dify.derive import derive
-from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, PREFIXES, mappings, node_kind
+from dslkit.dify.nodes import DEFAULT_HANDLE, PREFIXES, handles_of, mappings, node_kind
 from dslkit.dify.references import ID_PATTERN, LOOSE_REFERENCE
 from dslkit.dify.tools import DEFAULT_MODEL, TOOLS, dependency, plugin_of
 
@@ -192,13 +192,15 @@ def _parents(plan: Plan) -> dict[str, str]:
 
 
 class _Titles:
-    """Gives every node a title of its own."""
+    """Gives every node that has no title one of its own."""
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
 
     def next(self, node: PlanNode) -> str:
-        title = node.title or self._kind(node.type)
+        if node.title:
+            return node.title
+        title = self._kind(node.type)
         self._seen[title] += 1
         return title if self._seen[title] == 1 else f"{title} {self._seen[title]}"
 
@@ -240,12 +242,10 @@ def _shell_type(type_: str) -> str:
 
 def _edges(plan: Plan, context: Context, nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     by_id = {node["id"]: node for node in nodes}
-    plan_nodes = {node.id: node for node in plan.nodes_info}
     edges = []
     for plan_source, port, plan_target in plan.edges:
         source, target = context.id(plan_source), context.id(plan_target)
-        handle = _handle(plan_nodes.get(plan_source), port)
-        edges.append(make_edge(source, handle, target, by_id))
+        edges.append(make_edge(source, _handle(by_id.get(source), port), target, by_id))
     return edges
 
 
@@ -277,23 +277,15 @@ def _type_of(nodes: Mapping[str, Mapping[str, Any]], id_: str) -> str:
     return str(nodes[id_]["data"].get("type", "")) if id_ in nodes else ""
 
 
-def _handle(node: PlanNode | None, port: Port) -> str:
-    """Dify's handle of a port: by index on nodes that branch, by name where the plan gives one.
+def _handle(node: Mapping[str, Any] | None, port: Port) -> str:
+    """Dify's handle of a port: the node's handles are its ports in order, or the plan gives the handle's name.
 
     A port that the node does not have becomes a handle that does not exist, for the checks to name.
     """
-    if isinstance(port, str) and not port.isdecimal():
+    if isinstance(port, str):
         return port
-    index = int(port)
-    match node.type if node else None:
-        case "if-else" if node:
-            cases = node.param.get("cases")
-            count = len(cases) if isinstance(cases, list) else 0
-            return ELSE_HANDLE if index == count else case_handle(index) if index < count else str(index)
-        case "question-classifier":
-            return str(index + 1)
-        case _:
-            return DEFAULT_HANDLE if index == 0 else str(index)
+    handles = handles_of(node["data"]) if node else (DEFAULT_HANDLE,)
+    return handles[port] if 0 <= port < len(handles) else str(port) if port else DEFAULT_HANDLE
 
 
 def _dependencies(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:

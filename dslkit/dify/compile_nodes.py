@@ -147,10 +147,12 @@ def _model(param: Mapping[str, Any], context: Context) -> Data:
 
 
 def _llm(param: Mapping[str, Any], context: Context, _: str) -> Data:
+    given = param.get("messages")
+    spoken = given if isinstance(given, list) else [[role, param.get(role)] for role in ("system", "user")]
     messages = [
-        {"id": f"{role}-prompt", "role": role, "text": context.text(param[role])}
-        for role in ("system", "user")
-        if role in param and (param[role] or role == "user")
+        {"id": f"{entry[0]}-{number}", "role": entry[0], "text": context.text(entry[1])}
+        for number, entry in enumerate(spoken, start=1)
+        if _is_pair(entry) and entry[1] is not None and (entry[1] or entry[0] == "user")
     ]
     data: Data = {
         "model": _model(param, context),

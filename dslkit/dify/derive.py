@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from dslkit.dify.graph import Graph, Node
@@ -13,12 +13,12 @@ _OF_TYPE: Final = frozenset({"in", "not in"})
 _LEGACY_FILES: Final = ["sys", "files"]
 
 
-def derive(document: dict[str, Any]) -> None:
-    """Fill in every derivable field of a freshly compiled document, in place."""
+def derive(document: dict[str, Any], only: Collection[str] | None = None) -> None:
+    """Fill in the derivable fields of a document's nodes (all, or those with the ids in ``only``), in place."""
     graph = Graph(document)
     for node in graph.nodes.values():
         rule = _RULES.get(node.type)
-        if rule:
+        if rule and (only is None or node.id in only):
             rule(graph, node)
 
 
@@ -43,13 +43,17 @@ def _llm(graph: Graph, node: Node) -> None:
 
 
 def _document(graph: Graph, node: Node) -> None:
-    node.data["is_array_file"] = type_of(graph, node.data.get("variable_selector")) == "array[file]"
+    source = type_of(graph, node.data.get("variable_selector"))
+    if source in FILES:
+        node.data["is_array_file"] = source == "array[file]"
 
 
 def _list(graph: Graph, node: Node) -> None:
     array = type_of(graph, node.data.get("variable"))
+    if not array.startswith("array["):
+        return
     node.data["var_type"] = array
-    node.data["item_var_type"] = array[6:-1] if array.startswith("array[") else ANY
+    node.data["item_var_type"] = array[6:-1]
     filters = node.data.get("filter_by")
     for condition in mappings(filters.get("conditions")) if isinstance(filters, Mapping) else ():
         if array == "array[file]" and isinstance(condition, dict) and not condition.get("key"):

@@ -343,6 +343,14 @@ def _read_texts(value: Any, ids: NodeIds, notes: Notes) -> dict[str, Any]:
     return {name: _read_text(text, ids, notes) for name, text in _read_object(value, ids, notes).items()}
 
 
+def _read_message(value: Any, ids: NodeIds, notes: Notes) -> list[Any]:
+    match value:
+        case [str() as role, text] | {"role": str() as role, "text": text} | {"role": str() as role, "content": text}:
+            return [role, _read_text(text, ids, notes)]
+        case _:
+            raise _NotThisFormError("[role, text]")
+
+
 def _read_number(value: Any, _: NodeIds, __: Notes) -> float | int:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
@@ -392,6 +400,10 @@ CONDITIONS: Final = Form(_list_schema(_CONDITION_SCHEMA), _read_list(_read_condi
 OPERATION: Final = Form({"type": "array", "minItems": 2}, _read_operation)
 OBJECT: Final = Form({"type": "object"}, _read_object)
 TEXTS: Final = Form({"type": "object", "additionalProperties": _TEXT_SCHEMA}, _read_texts)
+MESSAGES: Final = Form(
+    _list_schema(_tuple_schema({"enum": ["system", "user", "assistant"]}, _TEXT_SCHEMA)),
+    _read_list(_read_message, _is_entry),
+)
 NUMBER: Final = Form({"type": "number"}, _read_number)
 ANYTHING: Final = Form({}, _read_anything)
 FLAG: Final = Form({"type": "boolean"}, _read_flag)
@@ -414,7 +426,7 @@ PARAMETERS: Final[Mapping[str, Parameters]] = {
     "answer": Parameters({"answer": TEXT}),
     "llm": Parameters(
         {"system": TEXT, "user": TEXT},
-        {**_MODEL, "context": REFERENCE, "structured_output": OBJECT, "memory": OBJECT},
+        {**_MODEL, "messages": MESSAGES, "context": REFERENCE, "structured_output": OBJECT, "memory": OBJECT},
         {"system_prompt": "system", "user_prompt": "user", "prompt": "user"},
     ),
     "question-classifier": Parameters(
@@ -467,7 +479,7 @@ def read_parameters(type_: str, param: dict[str, Any], ids: NodeIds, notes: Note
     for name, value in named.items():
         form = known.get(name)
         result[name] = _read_one(name, value, form, ids, notes) if form else value
-    for name in forms.required:
+    for name in forms.required if "messages" not in named else ():
         if name not in named:
             notes.error(
                 "plan-param-missing",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from dslkit.dify.check import check
+from dslkit.dify.derive import derive
 from dslkit.dify.repair import code, containers, edges, fields, flow, references, templates
 from dslkit.dify.repair.mend import Mend
 from dslkit.records import Finding, Repair
@@ -66,4 +67,6 @@ def repair_document(document: dict[str, Any]) -> tuple[Repair, ...]:
         mend = Mend(document)
         REPAIRS[code_](mend, [finding for finding in errors if finding.code == code_])
         done += mend.done
+    if done:
+        derive(document, only={repair.node for repair in done if repair.node})
     return tuple(done)
