@@ -7,6 +7,8 @@ and what it makes for proxies is wrapped.
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
@@ -118,7 +120,19 @@ def _stamped(transport: Any) -> httpx2.AsyncBaseTransport:
         transport.client = None
         made: aiohttp.ClientSession = transport.get_client()
         made.trace_configs.append(telling_when_bytes_leave())
+        weakref.finalize(transport, _let_go, made)
         return made
 
     transport.client = session
     return transport  # type: ignore[no-any-return]  # the SDK's vendored class is untyped here
+
+
+def _let_go(session: aiohttp.ClientSession) -> None:
+    """Close what nobody closed, without aiohttp's complaints: the SDK's own clients need no closing either."""
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        closing = connector.close()
+        with suppress(StopIteration, RuntimeError):  # its loop may be gone, then there is nothing to wait for
+            closing.send(None)  # type: ignore[attr-defined]  # a coroutine, declared as an awaitable
+        closing.close()  # type: ignore[attr-defined]
