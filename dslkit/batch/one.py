@@ -20,8 +20,9 @@ from dslkit.dify.check import verdict
 from dslkit.dify.engine import Engine
 from dslkit.dify.judge import judge
 from dslkit.dify.workflow import Workflow
-from dslkit.errors import DslkitError
+from dslkit.errors import AccountError, DslkitError
 from dslkit.ledger import Ledger
+from dslkit.ledger.redact import redact
 from dslkit.llm import account_error, attributed
 from dslkit.records import EngineRun, Item, Judgement, Requirement
 from dslkit.settings import OFFLINE_MODEL, load_settings
@@ -246,10 +247,13 @@ def _identity(requirement: Requirement, order: Order, started_at: datetime) -> d
 
 
 def root_cause(error: Exception) -> Exception:
-    """What a caller can act on: the openai SDK wraps whatever its transport raises into a connection error."""
+    """What a caller can act on: the openai SDK wraps whatever its transport raises into a connection error.
+
+    A server that refuses a key may repeat it: what it said is shown, and kept in executed notebooks, without.
+    """
     account = account_error(error)
     if account is not None:
-        return account
+        return AccountError(redact(str(account)), http_status=account.http_status, code=account.code)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, DslkitError):

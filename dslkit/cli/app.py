@@ -8,7 +8,7 @@ from importlib.metadata import version
 import typer
 
 from dslkit.cli import accounts, generation, operations, patterns, upkeep, workflows
-from dslkit.cli.terminal import say
+from dslkit.cli.terminal import complain
 from dslkit.errors import DslkitError, UsageError
 
 FAILED = 1
@@ -47,8 +47,8 @@ def main() -> None:
     try:
         app()
     except UsageError as error:
-        say(f"dslkit: {error}")
+        complain(error)
         sys.exit(WRONG_USE)
     except DslkitError as error:
-        say(f"dslkit: {error}")
+        complain(error)
         sys.exit(FAILED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dslkit.cli.operations import executed_copy
-from dslkit.cli.terminal import put, say, write_output
+from dslkit.cli.terminal import complain, put, say, write_output
 from dslkit.errors import DslkitError, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def batch(
     if report and items:
         _write_report(settings, run_id)
     if problem:
-        say(f"dslkit: {problem}")
+        complain(problem)
     raise typer.Exit(int(bool(problem) or any(item["verdict"] in {"errors", "failed"} for item in items)))
 
 
@@ -149,27 +149,27 @@ def _ready(model: str | None) -> Settings:
 
 def _directly(
     _file: Path, requirements: Sequence[Requirement], out: Path, choices: dict[str, Any], settings: Settings
-) -> tuple[str, str | None]:
+) -> tuple[str, DslkitError | None]:
     """In this process: the id of the run, and what stopped it before its end."""
     from dslkit.batch.many import generate_batch
     from dslkit.cli.items import own_run
     from dslkit.cli.progress import Bar
     from dslkit.ledger import Ledger
 
-    problem = None
+    problem: DslkitError | None = None
     with Bar(len(requirements)) as bar:
         try:
             asyncio.run(generate_batch(requirements, out=out, settings=settings, progress=bar.count, **choices))
         except UsageError:
             raise
         except DslkitError as error:
-            problem = str(error)
+            problem = error
     return own_run(Ledger(settings.home)), problem
 
 
 def _through_notebook(
     file: Path, requirements: Sequence[Requirement], out: Path, choices: dict[str, Any], settings: Settings
-) -> tuple[str, str | None]:
+) -> tuple[str, DslkitError | None]:
     """In the kernel of a recorded notebook, watched through the ledger."""
     from dslkit import notebooks
     from dslkit.cli.progress import Bar, watching
@@ -182,7 +182,8 @@ def _through_notebook(
     if run.error_type in {UsageError.__name__, SettingsError.__name__}:
         raise UsageError(str(run.error_message))
     say(f"notebook {copy}")
-    return run.run_id, None if run.status == "completed" else f"{run.error_type}: {run.error_message}"
+    failed = None if run.status == "completed" else DslkitError(f"{run.error_type}: {run.error_message}")
+    return run.run_id, failed
 
 
 def _write_report(settings: Settings, run_id: str) -> None:

@@ -19,7 +19,9 @@ _COLUMNS = ("id", "verdict", "engine", "errors", "warnings", "tokens", "cost", "
 _OWN_RUN = "SELECT run_id FROM runs WHERE pid = $pid ORDER BY started_at DESC LIMIT 1"
 _ITEMS = """
     SELECT item_id, verdict, engine, error_findings, warning_findings, tokens, cost_usd, calls, seconds, reused_from,
-        error_message, inputs_exact AND outputs_exact AS names_exact, related_nodes_held
+        error_message, related_nodes_held,
+        CASE WHEN coalesce(inputs_exact, outputs_exact) IS NOT NULL
+            THEN coalesce(inputs_exact, true) AND coalesce(outputs_exact, true) END AS names_exact
     FROM items LEFT JOIN (
         SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
             sum(cost_usd) AS cost_usd

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,14 @@ def say(message: object) -> None:
     typer.echo(plain(message), err=True)
 
 
+def complain(error: Exception) -> None:
+    """What went wrong, in one message; a server's own words may hold a key, which is left out."""
+    from dslkit.ledger.redact import redact
+    from dslkit.notebooks.secrets import without_secrets
+
+    say(f"dslkit: {without_secrets(redact(str(error)), os.environ)}")
+
+
 def put(text: object) -> None:
     """A result."""
     typer.echo(plain(text))
@@ -38,7 +48,13 @@ def put(text: object) -> None:
 
 def put_json(value: object) -> None:
     """A result for another program."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json))
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class RefusalError(Exception):
-    """Raised by an answerer: the status and code that the server refuses with."""
+    """Raised by an answerer: the status, code and message that the server refuses with."""
 
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
+    def __init__(self, status: int, code: str, message: str = "refused") -> None:
+        super().__init__(message)
         self.status = status
         self.code = code
 
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, self._completion(body, self.server.answer(body["messages"])))
             self.server.answered += 1
         except RefusalError as refusal:
-            error = {"message": f"refused: {refusal.code}", "type": "invalid_request_error", "code": refusal.code}
+            error = {"message": str(refusal), "type": "invalid_request_error", "code": refusal.code}
             self._send(refusal.status, {"error": error})
 
     def _completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""batch and generate: what they print, how they end, what they refuse."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dslkit.ledger import Ledger
+
+if TYPE_CHECKING:
+    from conftest import Dslkit
+
+WISHES = """\
+{"id": "b", "requirement": "Sum up an input (variable text). Return the result (variable gist).", "outputs": ["gist"]}
+{"id": "a", "requirement": "Translate a text (variable text) and return it (variable translation)."}
+"""
+DIRECT = ("--no-engine", "--no-notebook", "--no-report")
+
+
+@pytest.fixture
+def wishes(tmp_path: Path) -> str:
+    path = tmp_path / "wishes.jsonl"
+    path.write_text(WISHES)
+    return str(path)
+
+
+def test_batch(dslkit: Dslkit, wishes: str) -> None:
+    """A table in the order of the file and a line that sums it up; a second run is free."""
+    done = dslkit("batch", wishes, "--out", "flows", *DIRECT)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["b", "clean", "not"], ["a", "clean", "not"]]
+    assert re.match(r"2 items: 2 clean, 1 of 1 with exact names; 2 calls, [\d,]+ tokens, \$0", lines[3])
+    assert {path.name for path in Path("flows").iterdir()} == {"a.yml", "b.yml"}
+    again = dslkit("batch", wishes, "--out", "flows", *DIRECT)
+    assert "2 of them reused" in again.out
+    assert "; 0 calls, 0 tokens" in again.out
+
+
+def test_batch_through_the_notebook(dslkit: Dslkit, wishes: str) -> None:
+    """The same, in a kernel, recorded as the notebook's run, and kept."""
+    done = dslkit("batch", wishes, "--out", "flows", "--no-engine", "--no-report")
+    assert (done.code, "2 items: 2 clean" in done.out) == (0, True), done.out + done.err
+    assert {path.name for path in Path("flows").iterdir()} == {"a.yml", "b.yml"}
+    runs = Ledger(os.environ["DSLKIT_HOME"]).sql("SELECT parse_filename(notebook), status FROM runs").fetchall()
+    assert runs == [("generate_batch.ipynb", "completed")]
+    copy = re.search(r"notebook (\S+)", done.err)
+    assert copy is not None
+    assert Path(copy[1]).is_file()
+
+
+def test_a_failed_item_is_told_and_makes_the_exit_code(dslkit: Dslkit, wishes: str) -> None:
+    Path("flows/a.yml").mkdir(parents=True)
+    done = dslkit("batch", wishes, "--out", "flows", *DIRECT)
+    assert done.code == 1
+    assert "1 clean, 1 failed" in done.out
+    assert "a: " in done.err
+    assert "Is a directory" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "the file is empty"),
+        ('{"id": "../x", "requirement": "y"}', "line 1: id '../x' cannot name a file"),
+        ('{"id": "x", "requirement": "y", "ouputs": []}', "line 1: unknown column 'ouputs'"),
+        ('{"id": "x", "requirement": "y"}\n{"id": "x", "requirement": "y"}', "line 2: id 'x' stands on line 1"),
+    ],
+)
+def test_bad_requirements_end_in_2(dslkit: Dslkit, tmp_path: Path, content: str, problem: str) -> None:
+    """Before anything is started or written."""
+    file = tmp_path / "r.jsonl"
+    file.write_text(content)
+    done = dslkit("batch", str(file), "--out", "flows")
+    assert done.code == 2
+    assert problem in done.err
+    assert not Path("flows").exists()
+    assert not Path(os.environ["DSLKIT_HOME"]).exists()
+
+
+@pytest.mark.parametrize("verb", [("batch", "WISHES"), ("generate", "Translate a text")])
+def test_a_real_model_needs_a_key(dslkit: Dslkit, wishes: str, verb: tuple[str, str]) -> None:
+    words = [wishes if word == "WISHES" else word for word in verb]
+    done = dslkit(*words, "--model", "gpt-4o-mini")
+    assert done.code == 2
+    assert "OPENAI_API_KEY" in done.err
+    assert "--model offline" in done.err
+
+
+def test_wrong_settings_end_in_2_without_their_value(
+    dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSLKIT_CONCURRENCY", "hunter2")
+    done = dslkit("batch", wishes)
+    assert done.code == 2
+    assert "DSLKIT_CONCURRENCY" in done.err
+    assert "hunter2" not in done.err
+
+
+def test_unknown_options_end_in_2(dslkit: Dslkit, wishes: str) -> None:
+    assert dslkit("batch", wishes, "--mode", "clever").code == 2
+    assert dslkit("batch", wishes, "--concurrency", "0").code == 2
+
+
+def test_generate_to_a_file_and_to_standard_output(dslkit: Dslkit) -> None:
+    words = ("generate", "Translate a text (variable text) and return it (variable translation).", "--no-engine")
+    done = dslkit(*words, "-o", "t.yml")
+    assert done.code == 0
+    assert done.out == ""
+    assert "clean, engine not run; " in done.err
+    shown = dslkit(*words)
+    assert shown.out == Path("t.yml").read_text()
