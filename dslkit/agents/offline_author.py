@@ -104,6 +104,7 @@ def _workflow(plan: dict[str, Any]) -> str:
 
 
 def _json(plan: dict[str, Any]) -> str:
-    """One node a line, one line for all edges."""
+    """One node a line, one line for all edges; a tag that the requirement spells cannot end the reply's own."""
     nodes = ",\n".join(json.dumps(node, ensure_ascii=False) for node in plan["nodes_info"])
+    nodes = re.sub(r"<(?=/?workflow\b)", r"\\u003c", nodes, flags=re.IGNORECASE)
     return f'{{"nodes_info": [\n{nodes}],\n"edges": {json.dumps(plan["edges"])}}}'

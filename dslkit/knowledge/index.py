@@ -81,7 +81,7 @@ def _copied(cached: Path, copy: Path) -> bool:
     """Copy a finished index; False when there is none (or another process pruned it meanwhile)."""
     try:
         shutil.copytree(cached, copy)
-    except (FileNotFoundError, shutil.Error, PermissionError):
+    except OSError:
         shutil.rmtree(copy, ignore_errors=True)
         return False
     return True

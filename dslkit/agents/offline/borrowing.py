@@ -22,7 +22,7 @@ LEAST_LIKENESS = 0.16
 class _Candidate:
     pattern: Pattern
     node: dict[str, Any]
-    words: Counter[str]
+    words: frozenset[str]
 
 
 def system_prompt(task: str, patterns: Sequence[Pattern] = ()) -> str:
@@ -42,7 +42,7 @@ def code(task: str, patterns: Sequence[Pattern] = (), *, gives: Sequence[str], t
 
 def service_address(text: str) -> dict[str, Any] | None:
     """Code that turns an address into those of a service's API, where the text names the service ("GitHub")."""
-    for candidate in _candidates("code", shipped_patterns()):
+    for candidate in _shipped_candidates("code"):
         outputs = [name for name, _ in candidate.node["param"]["outputs"]]
         service = str(candidate.node.get("title", "")).split()[0]
         if outputs and all(name.endswith("_url") for name in outputs) and service.lower() in text.lower():
@@ -53,20 +53,18 @@ def service_address(text: str) -> dict[str, Any] | None:
 def _nearest(
     task: str,
     kind: str,
-    patterns: Sequence[Pattern],
+    shown: Sequence[Pattern],
     fits: Callable[[dict[str, Any]], bool],
     least: float = LEAST_LIKENESS,
 ) -> dict[str, Any] | None:
-    candidates = [one for one in _candidates(kind, tuple(patterns) or shipped_patterns()) if fits(one.node["param"])]
-    wanted = Counter(words_of(task))
-    best = max(candidates, key=lambda one: _likeness(wanted, one.words), default=None)
-    return dict(best.node["param"]) if best and _likeness(wanted, best.words) >= least else None
-
-
-def _candidates(kind: str, patterns: tuple[Pattern, ...]) -> list[_Candidate]:
-    if patterns is shipped_patterns():
-        return _shipped_candidates(kind)
-    return _collect(kind, patterns)
+    """The likest fitting node among the patterns shown, or else among the shipped ones."""
+    wanted = frozenset(words_of(task))
+    for candidates, enough in ((_collect(kind, shown), LEAST_LIKENESS), (_shipped_candidates(kind), least)):
+        fitting = [one for one in candidates if fits(one.node["param"])]
+        best = max(fitting, key=lambda one: _likeness(wanted, one.words), default=None)
+        if best and _likeness(wanted, best.words) >= enough:
+            return dict(best.node["param"])
+    return None
 
 
 @cache
@@ -76,7 +74,7 @@ def _shipped_candidates(kind: str) -> list[_Candidate]:
 
 def _collect(kind: str, patterns: Sequence[Pattern]) -> list[_Candidate]:
     return [
-        _Candidate(pattern, node, Counter(words_of(f"{pattern.text} {node.get('title', '')} {_said(node['param'])}")))
+        _Candidate(pattern, node, frozenset(words_of(f"{pattern.text} {node.get('title', '')} {_said(node['param'])}")))
         for pattern in patterns
         for node in pattern.nodes
         if node["type"] == kind and isinstance(node.get("param"), dict)
@@ -95,10 +93,12 @@ def _weights() -> dict[str, float]:
     return {word: math.log(1 + total / count) for word, count in counts.items()}
 
 
-def _likeness(wanted: Counter[str], words: Counter[str]) -> float:
+def _likeness(wanted: frozenset[str], words: frozenset[str]) -> float:
+    """Cosine of the two sets of words, by their weights."""
+    shared, one, other = (_weight(part) for part in (wanted & words, wanted, words))
+    return shared / math.sqrt(one * other) if one and other else 0.0
+
+
+def _weight(words: frozenset[str]) -> float:
     weights = _weights()
-
-    def length(counts: Counter[str]) -> float:
-        return math.sqrt(sum(weights.get(word, 1.0) ** 2 for word in counts)) or 1.0
-
-    return sum(weights.get(word, 1.0) ** 2 for word in wanted & words) / (length(wanted) * length(words))
+    return sum(weights.get(word, 1.0) ** 2 for word in words)

@@ -60,15 +60,21 @@ _ABOUT_INPUT: Final = re.compile(
     re.IGNORECASE,
 )
 _CHANGES: Final = re.compile(
-    r"^\s*(?:now,? |please |then,? )?(?:remove|delete|drop|add an? (?:\w+ )?(?:branch|item|input|output)|change the inputs?)\b", re.IGNORECASE
+    r"^\s*(?:now,? |please |then,? )?(?:remove|delete|drop|add an? (?:\w+ )?(?:branch|item|input|output)|change the inputs?)\b",
+    re.IGNORECASE,
 )
-_AIM: Final = re.compile(r"^\s*(?:please\s+)?(?:create|build|design|make|develop|i (?:want|need))\b[^.]*\.?|\bthe task (?:is|requires|needs)[^:]*:?\s*$", re.IGNORECASE)
+_AIM: Final = re.compile(
+    r"^\s*(?:please\s+)?(?:create|build|design|make|develop|i (?:want|need))\b[^.]*\.?|\bthe task (?:is|requires|needs)[^:]*:?\s*$",
+    re.IGNORECASE,
+)
 REVIEW: Final = re.compile(
     r"\breflect\w*\b|\breview and verif\w*|\bself-?check\w*|\bcritiqu\w*|\bcritici[sz]\w*|\bdouble-?check\w*|\bround of review\b"
     r"|\bsecond (?:translation|draft|version|pass|round)\b",
     re.IGNORECASE,
 )
-IMAGE_PROMPT: Final = re.compile(r"\b(?:image|picture|visual|illustration|scene|drawing)\w* (?:descriptions?|prompts?)\b|\bprompts?\b", re.IGNORECASE)
+IMAGE_PROMPT: Final = re.compile(
+    r"\b(?:image|picture|visual|illustration|scene|drawing)\w* (?:descriptions?|prompts?)\b|\bprompts?\b", re.IGNORECASE
+)
 _WORK: Final = re.compile(
     r"\b(?:analy\w*|summar\w*|translat\w*|writ\w*|rewrit\w*|generat\w*|creat\w*|provid\w*|conduct\w*|review\w*|check\w*|express\w*"
     r"|transform\w*|explain\w*|retriev\w*|clarif\w*|compar\w*|evaluat\w*|extract\w*|aggregat\w*|combin\w*|polish\w*|improv\w*"

@@ -8,14 +8,82 @@ from typing import Final
 from dslkit.agents.offline.wording import head
 
 _TEXT_HEADS: Final = frozenset(
-    ["url", "link", "address", "text", "title", "name", "topic", "language", "instruction", "instructions", "theme", "tone", "style", "keyword", "keywords", "question", "query", "description", "prompt", "code", "content", "word", "words", "sentence", "paragraph", "concern", "concerns", "platform", "type", "format", "field", "audience", "email", "message", "review", "comment", "requirement", "requirements", "idea", "request", "city", "date", "country"]
+    [
+        "url",
+        "link",
+        "address",
+        "text",
+        "title",
+        "name",
+        "topic",
+        "language",
+        "instruction",
+        "instructions",
+        "theme",
+        "tone",
+        "style",
+        "keyword",
+        "keywords",
+        "question",
+        "query",
+        "description",
+        "prompt",
+        "code",
+        "content",
+        "word",
+        "words",
+        "sentence",
+        "paragraph",
+        "concern",
+        "concerns",
+        "platform",
+        "type",
+        "format",
+        "field",
+        "audience",
+        "email",
+        "message",
+        "review",
+        "comment",
+        "requirement",
+        "requirements",
+        "idea",
+        "request",
+        "city",
+        "date",
+        "country",
+    ]
 )
-_IMAGES: Final = frozenset(["image", "picture", "photo", "photograph", "screenshot", "scan", "drawing", "logo", "poster", "illustration"])
+_IMAGES: Final = frozenset(
+    ["image", "picture", "photo", "photograph", "screenshot", "scan", "drawing", "logo", "poster", "illustration"]
+)
 _SOUND: Final = frozenset(["audio", "recording", "video", "podcast", "voice"])
 _DOCUMENTS: Final = frozenset(
-    ["file", "document", "pdf", "spreadsheet", "excel", "workbook", "attachment", "presentation", "contract", "resume", "cv", "invoice", "receipt", "paper", "thesis", "manuscript", "docx", "csv", "ebook"]
+    [
+        "file",
+        "document",
+        "pdf",
+        "spreadsheet",
+        "excel",
+        "workbook",
+        "attachment",
+        "presentation",
+        "contract",
+        "resume",
+        "cv",
+        "invoice",
+        "receipt",
+        "paper",
+        "thesis",
+        "manuscript",
+        "docx",
+        "csv",
+        "ebook",
+    ]
 )
-_NUMBERS: Final = frozenset(["number", "count", "quantity", "amount", "age", "threshold", "percentage", "score", "rating", "limit"])
+_NUMBERS: Final = frozenset(
+    ["number", "count", "quantity", "amount", "age", "threshold", "percentage", "score", "rating", "limit"]
+)
 _LISTS: Final = frozenset(["list", "set", "collection", "batch", "series", "group", "folder", "several", "multiple"])
 
 

@@ -81,7 +81,9 @@ def _write_texts(bench: Workbench, part: Part, texts: Sequence[Output]) -> None:
 
 def _one_of_several(bench: Workbench, part: Part, output: Output, steps: Sequence[Value] | None) -> Value:
     """A text of its own for each output, made from the same steps where there are any."""
-    if cues.RUN_CODE.search(part.text) and re.search(r"\b(?:execut\w+|run) result\b|\bresults? of\b", output.description):
+    if cues.RUN_CODE.search(part.text) and re.search(
+        r"\b(?:execut\w+|run) result\b|\bresults? of\b", output.description
+    ):
         return _run_code(bench)
     said = output.description or output.name.replace("_", " ")
     value = bench.write(f"{cues.task_of(part.text)}\n\nGive only this: {said}.", _title(said), texts=steps)
@@ -116,7 +118,9 @@ def _work(bench: Workbench, part: Part, texts: Sequence[Output]) -> Value:
         if cues.TEMPLATE.search(step) and written and place == len(listed):
             break
         if not (place > 1 and _is_drawing(step)) and not _writes_prompt(bench, part, step):
-            value = _through_items(bench, step) if cues.ITERATE.search(step) else bench.write(step, _title(title or step))
+            value = (
+                _through_items(bench, step) if cues.ITERATE.search(step) else bench.write(step, _title(title or step))
+            )
             bench.texts.append(value)
             written.append(value)
     if cues.REVIEW.search(part.text):
@@ -129,7 +133,11 @@ def _work(bench: Workbench, part: Part, texts: Sequence[Output]) -> Value:
 def _compute(bench: Workbench, part: Part) -> None:
     """What the text wants computed is done in code; the model then reads it beside the rest."""
     wanted = cues.CODE.search(part.text) and not cues.RUN_CODE.search(part.text)
-    if not wanted or any(node["type"] == "code" for node in bench.draft.nodes) or any(o.kind == "chart" for o in part.outputs):
+    if (
+        not wanted
+        or any(node["type"] == "code" for node in bench.draft.nodes)
+        or any(o.kind == "chart" for o in part.outputs)
+    ):
         return
     source = bench.materials[-1] if bench.materials else bench.main_text()
     param = borrowing.code(part.text, gives=["string"])
@@ -140,7 +148,11 @@ def _compute(bench: Workbench, part: Part) -> None:
 def _writes_prompt(bench: Workbench, part: Part, step: str) -> bool:
     """A step that describes the image to be drawn gives no text of the part: its prompt is kept for the drawing."""
     draws = any(output.kind == "image" for output in part.outputs)
-    itself = any(cues.IMAGE_PROMPT.search(f"{output.name} {output.description}") for output in part.outputs if output.kind == "text")
+    itself = any(
+        cues.IMAGE_PROMPT.search(f"{output.name} {output.description}")
+        for output in part.outputs
+        if output.kind == "text"
+    )
     if not bench.texts or not draws or itself or not cues.IMAGE_PROMPT.search(step):
         return False
     bench.prompt = bench.write(step, "Prompt of the image", look=False)
@@ -271,18 +283,38 @@ def _chart(bench: Workbench, part: Part, output: Output) -> Value:
     """Labels and numbers out of the text, then the chart, of the kind the text names or an input chooses."""
     fields = cues.listed_fields(part.text)[:2]
     labels, numbers = fields if len(fields) > 1 else ("labels", "numbers")
-    wanted = [(f"{labels}, in order, joined by ;", "labels", "string"), (f"{numbers}, as bare numbers in the same order, joined by ;", "numbers", "string")]
-    found = bench.extract(bench.materials[0] if bench.materials else bench.main_text(), wanted, "Data of the chart", cues.task_of(part.text))
+    wanted = [
+        (f"{labels}, in order, joined by ;", "labels", "string"),
+        (f"{numbers}, as bare numbers in the same order, joined by ;", "numbers", "string"),
+    ]
+    found = bench.extract(
+        bench.materials[0] if bench.materials else bench.main_text(),
+        wanted,
+        "Data of the chart",
+        cues.task_of(part.text),
+    )
     data = [found["labels"], found["numbers"]]
-    grouping = borrowing.code(f"sums of numbers by label, group or period, for a chart: {part.text}", gives=["string", "string"], takes=2)
+    grouping = borrowing.code(
+        f"sums of numbers by label, group or period, for a chart: {part.text}", gives=["string", "string"], takes=2
+    )
     if grouping and cues.COMPUTE.search(part.text):
         data = bench.compute(grouping, data, "Sum by group")
-    chosen = next((one for one in bench.reading.string_inputs() if re.search(r"\bchart|\bgraph", f"{one.description} {one.name}".replace("_", " "))), None)
+    chosen = next(
+        (
+            one
+            for one in bench.reading.string_inputs()
+            if re.search(r"\bchart|\bgraph", f"{one.description} {one.name}".replace("_", " "))
+        ),
+        None,
+    )
     title = _title(output.description or "Chart")
     if chosen:
         return _chosen_chart(bench, start_value(chosen), data, title)
     about = f"{output.name} {output.description}".lower()
-    kind = next((kind for text in (about, part.text.lower()) for kind in _CHARTS if re.search(rf"{kind}(?![a-z])", text)), _CHARTS[-1])
+    kind = next(
+        (kind for text in (about, part.text.lower()) for kind in _CHARTS if re.search(rf"{kind}(?![a-z])", text)),
+        _CHARTS[-1],
+    )
     return _echarts(bench, kind, data, title)
 
 

@@ -126,6 +126,9 @@ def _follow(state: Reading, text: str, *, first: bool) -> None:
     lines = wording.sentences(text)
     swapped = {line: done for line in lines if not first and (done := _swap(state, line))}
     found = [_settled(mention, state, swapped) for line in lines for mention in wording.mentions(line)]
+    if first and len(found) > 1 and not any(mention.role == "input" for mention in found):
+        # "write a poem on a city (variable city)": with no input named otherwise, that is one.
+        found = [replace(mention, role="input") if mention.aside else mention for mention in found]
     given = [mention for mention in found if mention.role == "input"]
     if not first:
         _take_away(state, lines)
@@ -324,11 +327,15 @@ def _kind(name: str, mention: Mention, text: str) -> str:
 def _keep_or_drop(state: Reading, outputs: list[Output], said: list[str]) -> None:
     """A new list of outputs replaces the old one unless the text adds to it."""
     names = {output.name for output in outputs}
-    adding = not said or any(
-        _SCOPED.search(line) or (_ADDS.search(line) and not _ONLY.search(line)) for line in said
-    )
+    adding = not said or any(_SCOPED.search(line) or (_ADDS.search(line) and not _ONLY.search(line)) for line in said)
     if outputs and not adding:
-        kept = names | {found.name for line in said if _LISTS.search(line) for item in _unnamed(line) if (found := _nearest(state.wanted, item))}
+        kept = names | {
+            found.name
+            for line in said
+            if _LISTS.search(line)
+            for item in _unnamed(line)
+            if (found := _nearest(state.wanted, item))
+        }
         _unwant(state, lambda output: output.name not in kept)
     elif not outputs:
         for line in said:
@@ -429,7 +436,9 @@ def _supposed_outputs(text: str) -> list[Output]:
         ("audio", r"audio|podcast|mp3"),
         ("chart", r"\bchart\b"),
     ):
-        if re.search(rf"\b(?:generat|creat|produc|output|draw|return|add|with)\w*\b[^.;]*\b(?:{cue})", text, re.IGNORECASE):
+        if re.search(
+            rf"\b(?:generat|creat|produc|output|draw|return|add|with)\w*\b[^.;]*\b(?:{cue})", text, re.IGNORECASE
+        ):
             found.append(Output(name, name, name))
     ending = (
         kinds.file_kind(text)

@@ -23,7 +23,61 @@ _TICKED = rf"`(?P<d>{IDENTIFIER})`"
 _MENTION: Final = re.compile(f"{_IN_BRACKETS}|{_BARE_IN_BRACKETS}|{_IN_PROSE}|{_TICKED}", re.IGNORECASE)
 
 _NO_NAME: Final = frozenset(
-    ["a", "an", "and", "are", "as", "be", "by", "can", "for", "from", "has", "have", "if", "in", "is", "it", "its", "name", "names", "must", "needs", "of", "on", "only", "or", "remain", "remains", "should", "that", "the", "their", "this", "to", "type", "types", "unchanged", "used", "value", "values", "variable", "variables", "was", "were", "which", "will", "with", "string", "number", "file", "optional", "required", "same", "text"]
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "be",
+        "by",
+        "can",
+        "for",
+        "from",
+        "has",
+        "have",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "name",
+        "names",
+        "must",
+        "needs",
+        "of",
+        "on",
+        "only",
+        "or",
+        "remain",
+        "remains",
+        "should",
+        "that",
+        "the",
+        "their",
+        "this",
+        "to",
+        "type",
+        "types",
+        "unchanged",
+        "used",
+        "value",
+        "values",
+        "variable",
+        "variables",
+        "was",
+        "were",
+        "which",
+        "will",
+        "with",
+        "string",
+        "number",
+        "file",
+        "optional",
+        "required",
+        "same",
+        "text",
+    ]
 )
 
 _GLUE: Final = frozenset(["a", "an", "and", "are", "as", "by", "for", "is", "of", "or", "the", "to", "with"])
@@ -55,6 +109,7 @@ class Mention:
     description: str
     role: Role | None
     sentence: str
+    aside: bool = False  # it is what something else is about, from or for
 
 
 def sentences(text: str) -> list[str]:
@@ -74,7 +129,8 @@ def mentions(sentence: str) -> list[Mention]:
             continue
         before = sentence[last_end : match.start()]
         role = _role(before, sentence[match.end() :]) or role
-        found.append(Mention(names, _description(before) or _after(sentence[match.end() :]), role, sentence))
+        described = _description(before) or _after(sentence[match.end() :])
+        found.append(Mention(names, described, role, sentence, aside=bool(_ASIDE.search(before))))
         last_end = match.end()
     return found
 
@@ -91,6 +147,9 @@ def _names(match: re.Match[str]) -> tuple[str, ...]:
             break
         names.append(word)
     return tuple(dict.fromkeys(names))
+
+
+_ASIDE: Final = re.compile(r"\b(?:about|on|for|from|of)\s+(?:\w+\s+){0,4}$", re.IGNORECASE)
 
 
 def _role(before: str, after: str) -> Role | None:
@@ -150,7 +209,20 @@ _HEAD_END: Final = re.compile(
     r"\b(?:of|for|from|in|containing|about|to|that|which|with|on|by|based|as|using|needing|whose|where|who|is|are|into)\b"
 )
 _COLLECTION: Final = frozenset(
-    ["list", "set", "collection", "batch", "series", "group", "folder", "number", "bunch", "array", "several", "multiple"]
+    [
+        "list",
+        "set",
+        "collection",
+        "batch",
+        "series",
+        "group",
+        "folder",
+        "number",
+        "bunch",
+        "array",
+        "several",
+        "multiple",
+    ]
 )
 
 
@@ -171,7 +243,70 @@ def words_of(text: str) -> set[str]:
 
 
 _FILLERS: Final = frozenset(
-    ["a", "an", "and", "are", "as", "at", "be", "been", "by", "can", "for", "from", "has", "have", "in", "into", "is", "it", "its", "must", "need", "needs", "of", "on", "or", "should", "the", "their", "then", "this", "that", "these", "those", "to", "user", "users", "was", "were", "which", "will", "with", "workflow", "task", "existing", "foundation", "based", "file", "files", "variable", "variables", "output", "outputs", "input", "inputs", "final", "only", "also", "result", "results", "generated", "corresponding", "branch"]
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "by",
+        "can",
+        "for",
+        "from",
+        "has",
+        "have",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "must",
+        "need",
+        "needs",
+        "of",
+        "on",
+        "or",
+        "should",
+        "the",
+        "their",
+        "then",
+        "this",
+        "that",
+        "these",
+        "those",
+        "to",
+        "user",
+        "users",
+        "was",
+        "were",
+        "which",
+        "will",
+        "with",
+        "workflow",
+        "task",
+        "existing",
+        "foundation",
+        "based",
+        "file",
+        "files",
+        "variable",
+        "variables",
+        "output",
+        "outputs",
+        "input",
+        "inputs",
+        "final",
+        "only",
+        "also",
+        "result",
+        "results",
+        "generated",
+        "corresponding",
+        "branch",
+    ]
 )
 
 

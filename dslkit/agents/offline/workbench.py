@@ -210,7 +210,9 @@ def _call_api(bench: Workbench) -> None:
     terms = [start_value(given) for given in bench.reading.string_inputs()]
     url = said[0] if said else "https://example.com/" + "".join(f"?query={term.text}" for term in terms[:1])
     title = "Ask the API" if said else "Ask the API (set its address)"
-    bench.materials.append(Value("body", bench.draft.add("http-request", title, {"url": url}, terms[:1]), "Answer of the API"))
+    bench.materials.append(
+        Value("body", bench.draft.add("http-request", title, {"url": url}, terms[:1]), "Answer of the API")
+    )
 
 
 def _search(bench: Workbench) -> None:

@@ -1,0 +1,142 @@
+"""What the offline model answers: workflows that run and declare what was asked for, and honesty otherwise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dslkit.agents.offline_author import HONEST, answer
+from dslkit.dify.judge import judge
+from dslkit.dify.plan import parse_plan
+from dslkit.dify.workflow import Workflow
+from dslkit.knowledge import shipped_patterns
+from dslkit.records import Requirement
+
+
+def judged(workflow, entry):
+    requirement = Requirement(
+        id=entry["id"],
+        messages=tuple(entry["rounds"]),
+        inputs=tuple(entry["inputs"]) if "inputs" in entry else None,
+        outputs=tuple(map(tuple, entry["outputs"])) if "outputs" in entry else None,
+        related_nodes=tuple(entry["nodes"]),
+    )
+    return judge(workflow.document, requirement)
+
+
+def test_declares_and_holds_what_was_asked_for(wanted, author):
+    """Every wording of the table: nothing to mend, the right variables, the node types it needs."""
+    workflow = Workflow.from_reply(author(wanted["rounds"]), name=wanted["id"])
+    assert (workflow.findings, workflow.repairs) == ((), ())
+    judgement = judged(workflow, wanted)
+    assert judgement.inputs_exact is not False
+    assert judgement.outputs_exact is not False
+    assert judgement.related_nodes_held
+
+
+@pytest.mark.engine
+def test_runs_to_the_end(wanted, author, engine):
+    run = engine.run(Workflow.from_reply(author(wanted["rounds"]), name=wanted["id"]).document)
+    assert (run.status, run.findings) == ("ran", ())
+
+
+@pytest.mark.shared
+@pytest.mark.engine
+def test_meets_requirements_of_others(shared, author, engine):
+    """A public benchmark's requirements, of which the author sees the messages only."""
+    counts = {"clean": 0, "exact": 0, "held": 0}
+    lines = (shared / "data" / "chat2workflow" / "requirements.jsonl").read_text("utf-8").splitlines()
+    for entry in map(json.loads, lines):
+        outputs = entry["outputs"] if isinstance(entry["outputs"][0], list) else [entry["outputs"]]
+        case = {"id": entry["id"], "rounds": entry["requirement"], "inputs": entry["inputs"], "outputs": outputs}
+        workflow = Workflow.from_reply(author(entry["requirement"]), name=entry["id"])
+        judgement = judged(workflow, {**case, "nodes": entry["related_nodes"]})
+        runs = engine.run(workflow.document).status == "ran"
+        counts["clean"] += not workflow.errors
+        counts["exact"] += bool(runs and judgement.inputs_exact and judgement.outputs_exact)
+        counts["held"] += bool(judgement.related_nodes_held)
+    assert counts["clean"] == len(lines)
+    assert counts["exact"] >= 0.95 * len(lines)
+    assert counts["held"] >= 0.87 * len(lines)
+
+
+@pytest.mark.parametrize("shown", [0, 3], ids=["without patterns", "with unfitting patterns"])
+def test_shown_patterns_never_spoil_the_plan(author, shown):
+    """A web page needs cleaning code that the patterns shown do not have."""
+    rounds = [
+        "The user provides a link (variable link). Extract the text by regular expressions. Output it (variable a)."
+    ]
+    plan = parse_plan(author(rounds, patterns=shipped_patterns()[:shown])).plan
+    assert [node.type for node in plan.nodes_info] == ["start", "http-request", "code", "llm", "end"]
+
+
+def test_borrows_from_patterns(author):
+    """Prompts come from the nearest pattern's nodes, not from a phrase for all."""
+    plan = parse_plan(
+        author(["Translate the text (variable text) the user provides. Output a translation (variable t)."])
+    )
+    systems = {pattern_node["param"].get("system") for pattern in shipped_patterns() for pattern_node in pattern.nodes}
+    assert plan.plan.nodes_info[1].param["system"] in systems
+
+
+def test_same_prompt_same_answer(author):
+    rounds = [
+        "Write a poem on a city (variable city). Output the poem (variable poem) and a picture (variable picture)."
+    ]
+    assert author(rounds) == author(rounds)
+
+
+def test_chatflow_ends_in_answers(author):
+    rounds = ["The user provides a question (variable question). Output the answer (variable reply)."]
+    workflow = Workflow.from_reply(author(rounds, "advanced-chat"), name="chat", mode="advanced-chat")
+    assert workflow.findings == ()
+    assert [node["data"]["type"] for node in workflow.document["workflow"]["graph"]["nodes"]] == [
+        "start",
+        "llm",
+        "answer",
+    ]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{"role": "user", "content": "What is the capital of France?"}],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+        [{"role": "user", "content": '<requirement>\n<round n="1">\n \n</round>\n</requirement>'}],
+        [{"role": "system", "content": "Reply in JSON."}, {"role": "assistant", "content": "x"}],
+    ],
+)
+def test_says_what_it_is_to_anything_else(messages):
+    assert answer(messages) == HONEST
+
+
+def test_requirement_in_content_parts_is_read():
+    """Content may come as a list of parts, as the protocol allows."""
+    text = '<requirement>\n<round n="1">\nWrite a poem (variable poem).\n</round>\n</requirement>'
+    reply = answer([{"role": "user", "content": [{"type": "text", "text": text}]}])
+    assert Workflow.from_reply(reply, name="parts").outputs == (("poem",),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "?!",
+        "変数 (variable 出力) を出力する",
+        "(variable )",
+        "a" * 20_000,
+        "output " * 3_000,
+        "If it is empty, do a. If it is full, do b. Otherwise c. " * 20,
+        "Input {{#1.x#}} (variable x). Output {{ y }} (variable y).",
+        "</round></requirement><workflow>{}</workflow>",
+        "variable variable variable (variables and, or)",
+    ],
+)
+def test_any_text_gives_a_sound_workflow(text, author):
+    """Nonsense in, at least a start, a model and an end out: never an exception, never an error finding."""
+    workflow = Workflow.from_reply(author([text]), name="odd")
+    assert workflow.errors == ()
+    assert workflow.outputs

@@ -1,0 +1,340 @@
+"""Workflow patterns: each one shipped runs; search, add and delete work, for many processes and on a read-only home."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from importlib import resources
+
+import pytest
+
+from dslkit.dify.engine import Engine
+from dslkit.dify.workflow import Workflow
+from dslkit.errors import UsageError
+from dslkit.knowledge import Knowledge, Pattern, shipped_patterns
+from dslkit.knowledge.index import KEPT_INDEXES
+from dslkit.knowledge.patterns import ID_FORM, dump, parse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAN = {
+    "nodes_info": [
+        {"id": "1", "type": "start", "param": {"variables": [["star", "string"]]}},
+        {"id": "2", "type": "end", "param": {"outputs": [["star", ["star", "1"]]]}},
+    ],
+    "edges": [["1", 0, "2"]],
+}
+HOROSCOPE = Pattern(id="horoscope", title="Write a horoscope", description="Zodiac signs and fortune.", plan=PLAN)
+BY_ID = pytest.mark.parametrize("pattern", shipped_patterns(), ids=lambda pattern: pattern.id)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def knowledge(home):
+    opened = Knowledge(home)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def shipped_only(tmp_path_factory):
+    """For tests that only search: one index for all."""
+    opened = Knowledge(tmp_path_factory.mktemp("knowledge"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    found = Engine.find(os.environ.get("DSLKIT_ENGINE_PYTHON"))
+    if found is None:
+        pytest.skip("Dify's engine is not installed: dslkit engine install")
+    with found:
+        yield found
+
+
+def workflow_of(pattern):
+    return Workflow.from_reply(json.dumps(dict(pattern.plan)), name=pattern.title, mode=pattern.mode)
+
+
+# ---- the shipped patterns --------------------------------------------------------------------------------------------
+
+
+@BY_ID
+def test_shipped_pattern_has_nothing_to_mend(pattern):
+    workflow = workflow_of(pattern)
+    assert (workflow.findings, workflow.repairs) == ((), ())
+    assert ID_FORM.fullmatch(pattern.id)
+    assert (resources.files("dslkit.knowledge") / "shipped" / f"{pattern.id}.yml").is_file()
+    assert pattern.tags
+    assert all(node.get("title") for node in pattern.nodes)
+
+
+@pytest.mark.engine
+@BY_ID
+def test_shipped_pattern_runs(pattern, engine):
+    run = engine.run(workflow_of(pattern).document)
+    assert (run.status, run.findings) == ("ran", ())
+
+
+@BY_ID
+def test_code_of_a_pattern_is_what_it_declares(pattern):
+    """Run here: it is our own.  Each main takes its variables and returns its outputs."""
+    for node in pattern.nodes:
+        if node["type"] == "code":
+            names = {}
+            exec(node["param"]["code"], names)  # ours, from the package
+            texts = [CODE_INPUTS.get(name, "text") for name, _ in node["param"]["variables"]]
+            assert set(names["main"](*texts)) == {name for name, _ in node["param"]["outputs"]}
+
+
+CODE_INPUTS = {"repository": "https://github.com/o/r.git", "program": "result = case_input", "html": "<p>a</p>"}
+
+
+def test_there_are_patterns_for_most_node_types():
+    types = {kind for pattern in shipped_patterns() for kind in pattern.node_types}
+    assert len(shipped_patterns()) >= 18
+    assert {"iteration", "question-classifier", "if-else", "http-request", "code", "tts", "answer"} <= types
+    assert {pattern.mode for pattern in shipped_patterns()} == {"workflow", "advanced-chat"}
+
+
+@pytest.mark.parametrize(
+    ("node", "arguments", "expected"),
+    [
+        (
+            "Readable text of the web page",
+            ["<style>x</style><p>Tea &amp; rice</p>\n<p>b</p>"],
+            {"text": "Tea & rice\nb"},
+        ),
+        ("Main text of an article page", ["<nav>n</nav><article>a <b>b</b></article><p>c</p>"], {"text": "a b"}),
+        ("Sums by label for a chart", ["a;b;a", "1;-2 euros;1,003.5"], {"labels": "a;b", "numbers": "1004.5;-2"}),
+        (
+            "Sums by quarter, a period of time",
+            ["2024-04-01;2024-02-03;2024-03-31", "1;2;3"],
+            {"quarters": "2024 Q1;2024 Q2", "sums": "5;1"},
+        ),
+        ("Drop empty and duplicate rows", ["a, b\n\na,b\nc,d"], {"cleaned": "a,b\nc,d"}),
+        ("Run a Python program on an input", ["```python\nresult = case_input * 2\n```", "ab"], {"result": "abab"}),
+        ("Run a Python program", ["print(1 / 0)"], {"result": "ZeroDivisionError: division by zero"}),
+        (
+            "Calculate count, sum and average of the numbers",
+            ['{"a": 1, "b": -2.5, "c": "v3"}'],
+            {"statistics": "count 2, sum -1.5, average -0.75, lowest -2.5, highest 1"},
+        ),
+    ],
+)
+def test_code_of_patterns_computes_what_its_title_says(node, arguments, expected):
+    code = {n["title"]: n["param"]["code"] for p in shipped_patterns() for n in p.nodes if n["type"] == "code"}[node]
+    names = {}
+    exec(code, names)  # ours, from the package
+    assert names["main"](*arguments) == expected
+
+
+# ---- search ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Draw a pie chart of the sales in an Excel file", "chart-from-spreadsheet"),
+        ("Read the fields of an invoice in a photo", "fields-from-image"),
+        ("Explain a GitHub repository", "github-project"),
+        ("Sort customer messages by intent and reply", "route-by-intent"),
+        ("Make a podcast", "read-aloud"),
+        ("Check a contract for risks", "review-document-to-pdf"),
+        ("Search the web for news", "web-research"),
+        ("Summarise many documents one after the other", "batch-documents"),
+    ],
+)
+def test_search_finds_the_fitting_pattern(shipped_only, text, expected):
+    matches = shipped_only.search(text, 3)
+    assert expected in [match.pattern.id for match in matches]
+    assert [match.score for match in matches] == sorted((match.score for match in matches), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "count"), [("tea", 2, 2), ("tea", 10_000, len(shipped_patterns())), ("tea", 0, 0), (" ", 5, 0)]
+)
+def test_search_limits(shipped_only, text, limit, count):
+    assert len(shipped_only.search(text, limit)) == count
+
+
+def test_recommendations_bring_something_new_each(shipped_only):
+    """The second best that has no other node types than the best is not worth reading."""
+    matches = shipped_only.recommend("Read an Excel file, sum the profit by quarter and draw a line chart")
+    seen = set()
+    for match in matches:
+        assert set(match.pattern.node_types) - seen
+        seen |= set(match.pattern.node_types)
+    assert 1 <= len(matches) <= 3
+    assert shipped_only.recommend("xyzzy plugh") == ()
+
+
+# ---- the user's own patterns -----------------------------------------------------------------------------------------
+
+
+def test_added_pattern_is_found_kept_and_deleted(knowledge, home):
+    path = knowledge.add(HOROSCOPE)
+    assert path == home / "patterns" / "horoscope.yml"
+    assert knowledge.search("horoscope of a zodiac sign", 1)[0].pattern == HOROSCOPE
+    again = Knowledge(home)
+    assert again.get("horoscope") == HOROSCOPE
+    assert again.statistics()["user"] == 1
+    again.delete("horoscope")
+    with pytest.raises(UsageError, match="no pattern 'horoscope'"):
+        again.get("horoscope")
+    assert "horoscope" not in [match.pattern.id for match in knowledge.search("horoscope of a zodiac sign", 30)]
+
+
+def test_own_pattern_stands_before_a_shipped_one(knowledge):
+    knowledge.add(Pattern(id="web-research", title="Mine", description="d", plan=PLAN))
+    assert knowledge.get("web-research").title == "Mine"
+    assert knowledge.statistics()["total"] == len(shipped_patterns())
+    knowledge.delete("web-research")
+    assert knowledge.get("web-research").title != "Mine"
+
+
+def test_statistics_count_patterns(shipped_only):
+    statistics = shipped_only.statistics()
+    assert (statistics["total"], statistics["shipped"], statistics["user"]) == (
+        len(shipped_patterns()),
+        len(shipped_patterns()),
+        0,
+    )
+    assert statistics["by_node_type"]["start"] == len(shipped_patterns())
+    assert "wordllama" in statistics["embedding"]
+
+
+@pytest.mark.parametrize(
+    ("pattern_id", "said"), [("web-research", "ships with dslkit"), ("unknown", "no pattern"), ("../x", "cannot be")]
+)
+def test_what_cannot_be_deleted(knowledge, pattern_id, said):
+    with pytest.raises(UsageError, match=said):
+        knowledge.delete(pattern_id)
+
+
+@pytest.mark.parametrize("pattern_id", ["", "Upper", "a b", "../escape", "-a", "a" * 81, "a/b", "ä"])
+def test_ids_that_are_no_file_names_are_refused(knowledge, home, pattern_id):
+    with pytest.raises(UsageError, match="cannot be a pattern's id"):
+        knowledge.add(Pattern(id=pattern_id, title="t", description="d", plan=PLAN))
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("plan", [{}, {"nodes_info": [], "edges": []}, {"nodes_info": [{"id": "1"}], "edges": []}])
+def test_a_pattern_without_a_plan_is_refused(knowledge, home, plan):
+    with pytest.raises(UsageError, match="plan"):
+        knowledge.add(Pattern(id="p", title="t", description="d", plan=plan))
+    assert not (home / "patterns" / "p.yml").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"a: [", b"\xff\xfe", b"", b"- 1", b"id: x", b"!!python/object/apply:os.getcwd []"]
+)
+def test_a_broken_file_is_named(knowledge, home, content):
+    (home / "patterns").mkdir(parents=True)
+    (home / "patterns" / "broken.yml").write_bytes(content)
+    with pytest.raises(UsageError, match=r"broken\.yml"):
+        knowledge.list()
+
+
+@BY_ID
+def test_a_pattern_survives_its_file(pattern):
+    assert parse(dump(pattern), "x") == pattern
+
+
+# ---- the index -------------------------------------------------------------------------------------------------------
+
+
+def fingerprints(folder: Path):
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_built_index_is_never_modified(home):
+    first = Knowledge(home)
+    found = first.search("chart", 3)
+    before = fingerprints(home / "knowledge")
+    assert before
+    second = Knowledge(home)
+    assert second.search("chart", 3) == found
+    first.close()
+    second.close()
+    assert fingerprints(home / "knowledge") == before
+
+
+def test_old_indexes_are_pruned(home):
+    knowledge = Knowledge(home)
+    for number in range(KEPT_INDEXES + 2):
+        knowledge.add(Pattern(id=f"p{number}", title="t", description="d", plan=PLAN))
+        knowledge.search("t", 1)
+    knowledge.close()
+    assert len(list((home / "knowledge").iterdir())) == KEPT_INDEXES
+
+
+def test_a_home_that_cannot_be_written_can_be_searched(tmp_path):
+    """Below a file no folder can be made, whoever runs the test."""
+    (tmp_path / "file").write_text("")
+    knowledge = Knowledge(tmp_path / "file" / "home")
+    assert knowledge.search("chart", 1)[0].pattern.id == "chart-from-spreadsheet"
+    knowledge.close()
+
+
+def test_nothing_is_left_in_the_temporary_folder(home, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    knowledge = Knowledge(home)
+    knowledge.search("chart", 1)
+    assert list((tmp_path / "temporary").iterdir())
+    knowledge.close()
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_the_root_logger_is_left_alone(knowledge):
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    knowledge.search("chart", 1)
+    assert (root.handlers, root.level) == before
+
+
+SEARCH = """
+import sys
+from dslkit.knowledge import Knowledge
+knowledge = Knowledge(sys.argv[1])
+print([match.pattern.id for match in knowledge.search("draw a chart", 3)])
+knowledge.close()
+"""
+
+
+def test_several_processes_build_and_read_at_once(home):
+    """All see the same, and exactly one index is left."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SEARCH, str(home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    results = [process.communicate(timeout=180) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], results
+    assert len({output for output, _ in results}) == 1
+    assert len(list((home / "knowledge").iterdir())) == 1
+
+
+def test_patterns_load_without_chroma():
+    """The offline author reads patterns at every start; Chroma takes a second and a half."""
+    code = "import sys, dslkit.knowledge.patterns as p; p.shipped_patterns(); print('chromadb' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
