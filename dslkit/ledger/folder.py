@@ -14,15 +14,18 @@ import fcntl
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dslkit.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NEW, OPEN, SEALED, ARCHIVED = ".new", ".open", ".jsonl", ".jsonl.gz"
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "afs", "fuse.glusterfs"}
+)
 _WINDOWS = "The ledger needs Linux or macOS (on Windows: WSL): it rests on flock and on renaming open files."
 
 
@@ -155,6 +158,17 @@ def _prove_locks(path: Path) -> None:
             f"File locks do not work in {path.parent} (a network filesystem?). "
             "Name a folder on a local disk with DSLKIT_HOME."
         )
+
+
+def network_filesystem(path: Path) -> str | None:
+    """The kind of network filesystem that a folder lies on; None for a local one, or where that cannot be told."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return None
+    above = [(len(where), kind) for _, where, kind, *_ in mounts if path.resolve().is_relative_to(where)]
+    kind = max(above, default=(0, ""))[1]
+    return kind if kind in _NETWORK or kind.startswith("fuse.ssh") else None
 
 
 def sync_data(descriptor: int) -> None:

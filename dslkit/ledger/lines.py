@@ -145,6 +145,11 @@ def mark_line(name: str, *, at: datetime) -> bytes:
     return line("mark", body({"name": name, "recorded_at": instant(at)}))
 
 
+def price_line(call_id: str, attempt: int, price: Price, *, at: datetime) -> bytes:
+    """Another price for an attempt, after prices changed."""
+    return line("price", body({"call_id": call_id, "attempt": attempt, **_price(price), "recorded_at": instant(at)}))
+
+
 def _record(values: dict[str, Any]) -> dict[str, Any]:
     values["tags"] = _tags(values["tags"])
     return {name: instant(value) if isinstance(value, datetime) else value for name, value in values.items()}

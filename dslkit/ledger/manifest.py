@@ -93,6 +93,11 @@ def write_manifest(folder: Folder, manifest: Manifest) -> None:
     write_whole(folder.manifest, content)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a copy of the manifest is there and undamaged."""
+    return _read(path) is not None
+
+
 def _read(path: Path) -> Manifest | None:
     try:
         outer = json.loads(path.read_bytes())

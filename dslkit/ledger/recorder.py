@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dslkit.records import CallEnd, CallStart, Item, Run
+    from dslkit.records import CallEnd, CallStart, Item, Run, Usage
 
 _log = logging.getLogger(__name__)
 DUE_SEGMENTS = 32  # a snapshot of so many costs a reader some 30 ms more than one of none
@@ -81,26 +81,30 @@ class LedgerRecorder:
             key = end.call_id, end.attempt
             known = self._starts.pop(key, None)
             text = known[1] if known else lines.orphan_body(end, host=_HOST, pid=self._pid)
-            price = self._price(known[0], end) if known else Price(cost_usd=None)
+            price = self._booked(known[0], end) if known else Price(cost_usd=None)
             ended = lines.line("end", f"{text},{lines.end_body(end, price)}")
             self._journal.append(ended, lambda: self._open_calls.pop(key, None))
         except Exception:  # noqa: BLE001 - a defect here must not cost the caller an answer already paid for
             _log.exception("The end of attempt %s of call %s is not in the ledger", end.attempt, end.call_id)
 
-    def _price(self, start: CallStart, end: CallEnd) -> Price:
+    def _booked(self, start: CallStart, end: CallEnd) -> Price:
         if end.cache_hit:
             return Price(cost_usd=_NOTHING, source="cache")
-        for model in dict.fromkeys((end.response_model or start.request_model, start.request_model)):
-            price = self._prices.price(
-                end.usage,
-                provider=start.provider_name,
-                model=model,
-                date=start.started_at,
-                tier=start.service_tier,
-            )
-            if price.cost_usd is not None:
-                break
+        models = (end.response_model or start.request_model, start.request_model)
+        return self.price(end.usage, start.provider_name, models, start.started_at, start.service_tier)
+
+    def price(
+        self, usage: Usage | None, provider: str, models: tuple[str, str], at: datetime, tier: str | None
+    ) -> Price:
+        """What an attempt costs: by the model that answered, or by the one asked for where only that is known."""
+        price = self._prices.price(usage, provider=provider, model=models[0], date=at, tier=tier)
+        if price.cost_usd is None and models[1] != models[0]:
+            return self._prices.price(usage, provider=provider, model=models[1], date=at, tier=tier)
         return price
+
+    def reprice(self, call_id: str, attempt: int, price: Price) -> None:
+        """Write another price for an attempt; the latest counts, what was booked stays."""
+        self._journal.append(lines.price_line(call_id, attempt, price, at=self._now()))
 
     def run(self, run: Run) -> None:
         """Write a run as it is now: when it starts, and again when it ends."""

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -145,3 +146,14 @@ def _gzip(path: Path, target: Path) -> None:
         sync_data(raw.fileno())
     aside.replace(target)
     sync_folder(target.parent)
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a gzipped file can be read to its end, where its checksum is."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True

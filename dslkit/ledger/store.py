@@ -11,9 +11,13 @@ import duckdb
 from dslkit.errors import LedgerError
 from dslkit.ledger import queries
 from dslkit.ledger.compaction import Compacted, compact
+from dslkit.ledger.exporting import ExportFormat, export
 from dslkit.ledger.folder import Folder
 from dslkit.ledger.manifest import read_manifest
+from dslkit.ledger.rebuilding import Pruned, Rebuilt, prune, rebuild
+from dslkit.ledger.repricing import Repriced, reprice
 from dslkit.ledger.snapshot import ATTEMPTS, open_snapshot
+from dslkit.ledger.verification import Verified, verify
 from dslkit.ledger.viewfile import create_file
 
 if TYPE_CHECKING:
@@ -89,6 +93,27 @@ class Ledger:
     def compact(self, *, wait_s: float = 30.0) -> Compacted:
         """Take finished segments into parts; harmless at any time.  LedgerError when another process is at it."""
         return compact(self._folder, wait_s=wait_s)
+
+    def verify(self) -> Verified:
+        """Whether anything was lost, and what needs explaining; takes no lock and writes nothing."""
+        return verify(self._folder)
+
+    def rebuild(self, *, wait_s: float = 30.0) -> Rebuilt:
+        """Make all parts again from the archived segments."""
+        return rebuild(self._folder, wait_s=wait_s)
+
+    def prune(self, before: datetime, *, wait_s: float = 30.0) -> Pruned:
+        """Remove all records of before an instant, for good: from segments (finished ones), parts and archives."""
+        self.compact(wait_s=wait_s)
+        return prune(self._folder, before, wait_s=wait_s)
+
+    def export(self, target: Path, of_format: ExportFormat = "parquet") -> list[Path]:
+        """Write the ledger as Parquet or CSV files into a folder, or as tables of a new DuckDB file."""
+        return export(self.snapshot(), target, of_format)
+
+    def reprice(self, since: datetime | None = None) -> Repriced:
+        """Price calls again at today's knowledge of the rates of their day; what was booked is kept."""
+        return reprice(self.snapshot(), self.recorder(), since)
 
     def snapshot(self) -> duckdb.DuckDBPyConnection:
         """A cursor with the views of this moment, for several queries over one and the same state."""

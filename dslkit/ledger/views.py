@@ -9,7 +9,7 @@ from typing import Final
 from dslkit.ledger import schema
 
 # The id of a segment in the name of its file.
-SEGMENT: Final = "regexp_extract(filename, '([^/]+)[.][a-z.]+$', 1)"
+SEGMENT: Final = "regexp_extract(filename, '([^/.]+)[.][a-z.]+$', 1)"
 
 _TAGS = "coalesce(tags, MAP {}::MAP(VARCHAR, VARCHAR)) AS tags"
 _PRICED = ("cost_usd", "price_source", "price_version")
