@@ -12,9 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from dslkit.dify.branches import branch_label
 from dslkit.dify.draw_layout import Block, Lane, Link, Spot, lay_out
 from dslkit.dify.graph import Edge, Graph, Node
-from dslkit.dify.nodes import FAIL_HANDLE, TIMEOUT_HANDLE, handles_of, mappings, node_kind
+from dslkit.dify.nodes import handles_of, node_kind
 
 NODE_WIDTH: Final = 172.0
 NODE_HEIGHT: Final = 50.0
@@ -185,25 +186,7 @@ def _ports(node: Node, used: list[str]) -> tuple[_Port, ...]:
     """The ways out that are connected, in the order of the node's own handles; never none."""
     own = [handle for handle in handles_of(node.data) if handle in used]
     handles = dict.fromkeys([*own, *used]) or {"source": None}
-    labels = _branch_labels(node)
-    return tuple(_Port(handle, labels.get(handle, "" if handle == "source" else handle)) for handle in handles)
-
-
-def _branch_labels(node: Node) -> dict[str, str]:
-    data = node.data
-    labels = {FAIL_HANDLE: "on error", TIMEOUT_HANDLE: "timeout", "success-branch": ""}
-    if node.type == "if-else":
-        cases = [handle for handle in handles_of(data) if handle not in ("false", FAIL_HANDLE)]
-        labels |= {handle: "IF" if index == 0 else f"ELIF {index}" for index, handle in enumerate(cases)}
-        labels["false"] = "ELSE"
-    elif node.type == "question-classifier":
-        labels |= {
-            str(each.get("id")): str(each.get("name") or each.get("id")) for each in mappings(data.get("classes"))
-        }
-    elif node.type == "human-input":
-        actions = mappings(data.get("user_actions") or data.get("actions"))
-        labels |= {str(each.get("id")): str(each.get("title") or each.get("id")) for each in actions}
-    return labels
+    return tuple(_Port(handle, branch_label(node, handle)) for handle in handles)
 
 
 def _curve(x1: float, y1: float, x2: float, y2: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 MODEL = {"provider": "openai", "name": "gpt-4o-mini", "mode": "chat", "completion_params": {}}
@@ -28,7 +29,7 @@ def edge(text: str) -> dict[str, Any]:
 
 
 def document(nodes: list[dict[str, Any]], edges: str, *, mode: str = "workflow", **workflow: Any) -> dict[str, Any]:
-    graph = {"nodes": nodes, "edges": [edge(each) for each in edges.split()]}
+    graph = {"nodes": copy.deepcopy(nodes), "edges": [edge(each) for each in edges.split()]}
     return {
         "version": "0.6.0",
         "kind": "app",
@@ -53,7 +54,7 @@ def llm(id_: str = "llm", prompt: str = "{{#start.x#}}", **data: Any) -> dict[st
 
 
 def template(
-    id_: str = "template", text: str = "{{ x }}", inside: str | None = None, **variables: str
+    id_: str = "template", text: str = "{{ x }}", /, inside: str | None = None, **variables: str
 ) -> dict[str, Any]:
     selectors = [{"variable": name, "value_selector": path.split(".")} for name, path in variables.items()]
     return node(id_, "template-transform", inside=inside, template=text, variables=selectors)

@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
-from engine_documents import MODEL, code, document, end, if_else, llm, node, start, template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dslkit.dify.draw import MAX_NODES, draw
 from dslkit.dify.draw_layout import Block, Link, Spot, lay_out
+from tests.dify.engine_documents import MODEL, code, document, end, if_else, llm, node, start, template
 
 if TYPE_CHECKING:
     from pathlib import Path

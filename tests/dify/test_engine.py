@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from engine_documents import MODEL, code, document, end, if_else, llm, node, rendering, start, template
+
+from tests.dify.engine_documents import MODEL, code, document, end, if_else, llm, node, rendering, start, template
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine_documents import document, end, rendering, start, template
 
 from dslkit.dify.engine import Engine
 from dslkit.dify.engine_process import EngineProcess, EngineStartError
+from tests.dify.engine_documents import document, end, rendering, start, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
