@@ -45,7 +45,7 @@ def usage(
     """Show tokens and money since the last reset."""
     if context.invoked_subcommand:
         return
-    totals = _ledger().usage(since=instant(since), run=run, by=by)
+    totals = open_ledger().usage(since=instant(since), run=run, by=by)
     if as_json:
         put_json(totals.as_dict())
         return
@@ -62,7 +62,7 @@ def usage(
 @usage_app.command()
 def reset() -> None:
     """Count from now on; no row is lost, --since still reaches back."""
-    _ledger().reset_usage()
+    open_ledger().reset_usage()
     say("usage counts from now on")
 
 
@@ -71,7 +71,7 @@ def sql(
     as_json: AsJson = False,
 ) -> None:
     """Ask the ledger in SQL (DuckDB's)."""
-    names, rows = _answer(_ledger(), query)
+    names, rows = _answer(open_ledger(), query)
     if as_json:
         put_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
@@ -121,7 +121,7 @@ def instant(text: str | None) -> datetime | None:
 
 
 def _show(query: str, values: Mapping[str, object], *, as_json: bool) -> None:
-    cursor = _ledger().snapshot().execute(query, values)
+    cursor = open_ledger().snapshot().execute(query, values)
     names = [column[0] for column in cursor.description or ()]
     rows = cursor.fetchall()
     if as_json:
@@ -147,7 +147,8 @@ def _answer(ledger: Ledger, query: str) -> tuple[list[str], list[tuple[Any, ...]
     return relation.columns, relation.fetchall()
 
 
-def _ledger() -> Ledger:
+def open_ledger() -> Ledger:
+    """The ledger of the settings' home."""
     from dslkit.ledger import Ledger
     from dslkit.settings import load_settings
 

@@ -99,9 +99,9 @@ def diff(
 ) -> None:
     """Say what changed from one workflow to another."""
     from dslkit.dify.diff import diff as compare
+    from dslkit.dify.diff import render
 
-    for change in compare(_workflow(old).document, _workflow(new).document):
-        put(change)
+    put(render(compare(_workflow(old).document, _workflow(new).document)).rstrip())
 
 
 def _read(name: str) -> str:
