@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from dslkit.records import Item
 
 EXAMPLE = (
-    "Build a workflow that answers customer feedback. The user pastes one piece of feedback (variable feedback)."
-    " Classify it as praise, complaint or question, let a language model write a fitting answer for each, and return it"
-    " (variable answer)."
+    "Build a workflow that answers customer feedback. Input is the text of the feedback (variable feedback). Sort it into"
+    " praise, complaint or question with a question classifier, and let a language model draft a fitting answer for each"
+    " of the three cases. Output the answer (variable answer)."
 )
 MODELS = (OFFLINE_MODEL, "gpt-4o-mini", "gpt-4o")
 _MODES = (
@@ -35,7 +35,7 @@ _MODES = (
     ("multi_agent: four agents", "multi_agent"),
 )
 _TICK_S = 0.5
-_WIDE = w.Layout(width="100%")
+_WIDE = {"width": "auto"}  # stretches; 100 % would stand over by its margins
 
 
 class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
