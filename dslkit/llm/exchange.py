@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,6 +48,7 @@ _NEVER_SENT = (
 )
 _TRANSIENT = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
 _MESSAGE_CHARS = 500
+DEFAULT_UNREAD_S = 60.0
 _OK, _UNAVAILABLE = 200, 503
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.01, 0.25  # how often to look whether an equal request has its answer
 
@@ -105,6 +106,7 @@ class Seam:
     """What calls share: where to queue, whom to tell, how stubborn to be.
 
     ``gate_for`` gives the gate of (provider, key, model).  ``provider_name`` is derived from the address when None.
+    A stream that nobody reads for ``unread_s`` seconds is closed.
     """
 
     gate_for: GateFor
@@ -114,6 +116,7 @@ class Seam:
     provider_name: str | None = None
     refunds: bool = False
     max_wait_s: float | None = None
+    unread_s: float = DEFAULT_UNREAD_S
     cache: AnswerStore | None = None
     utc_now: Callable[[], datetime] = utc_now
 
@@ -392,8 +395,7 @@ class Exchange:
             attempt.permit.refused(retry_after_s)
         good = response.is_success
         if good and answer.usage is None and self._facts.generates:
-            usage = attempt.estimated(len(body) if not answer.response_id else 0)
-            answer = Answer(usage=usage, response_model=answer.response_model, response_id=answer.response_id)
+            answer = replace(answer, usage=attempt.estimated(answer.output_chars))
         attempt.settle("ok" if good else "error", answer=answer, response=response)
         response.elapsed = timedelta(seconds=attempt.clock() - attempt.sent_at)
         return _Outcome(verdict=verdict, response=response, retry_after_s=retry_after_s)

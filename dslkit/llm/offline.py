@@ -15,7 +15,7 @@ import random
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,8 @@ class OfflineServer(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
         except _BadRequestError as error:
             reply = _Reply(_error_body(str(error), error.code), error.status)
         headers = {"content-type": reply.content_type, "x-request-id": f"req_{name}"}
+        if reply.events:
+            return httpx2.Response(reply.status, headers=headers, stream=_Events(reply.events))
         return httpx2.Response(reply.status, headers=headers, content=reply.body)
 
     def _route(self, method: str, path: str, body: bytes, name: str) -> _Reply:
@@ -92,7 +94,7 @@ class OfflineServer(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
         if fields.get("stream") is True:
             options = fields.get("stream_options") or {}
             chunks = _chunks(head, text, finish, usage if options.get("include_usage") else None)
-            return _Reply(b"".join(chunks), content_type="text/event-stream")
+            return _Reply(content_type="text/event-stream", events=tuple(chunks))
         message = {"role": "assistant", "content": text, "refusal": None}
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
@@ -140,9 +142,24 @@ class OfflineServer(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    body: bytes
+    body: bytes = b""
     status: int = _OK
     content_type: str = "application/json"
+    events: tuple[bytes, ...] = ()
+
+
+class _Events(httpx2.AsyncByteStream, httpx2.SyncByteStream):
+    """Events that arrive one by one."""
+
+    def __init__(self, events: tuple[bytes, ...]) -> None:
+        self._events = events
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._events
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for event in self._events:
+            yield event
 
 
 class _BadRequestError(Exception):

@@ -7,7 +7,7 @@ error.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dslkit.records import Usage
@@ -131,6 +131,7 @@ class Answer:
     service_tier: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    output_chars: int = 0
 
 
 _NOTHING = Answer()
@@ -139,7 +140,17 @@ _NOTHING = Answer()
 def read_answer(body: bytes) -> Answer:
     """Facts of a complete JSON response, an answer or an error."""
     fields = _decode(body)
-    return answer_of(fields) if fields else _NOTHING
+    if not fields:
+        return _NOTHING
+    answer = answer_of(fields)
+    return answer if answer.usage is not None else replace(answer, output_chars=_answer_chars(fields))
+
+
+def _answer_chars(fields: Mapping[str, Any]) -> int:
+    """Characters of a complete answer, reasoning and tool arguments included."""
+    choices = _dicts(fields.get("choices"))
+    said = sum(_chars(choice.get("message")) + _chars(choice.get("text")) for choice in choices)
+    return said + _chars(fields.get("output"))
 
 
 def answer_of(fields: Mapping[str, Any]) -> Answer:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dslkit.llm.exchange import Attempt, Streamed
     from dslkit.records import Outcome, Usage
 
-DEFAULT_UNREAD_S = 60.0
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -38,14 +37,11 @@ class _Watch:
         self._attempt.first_chunk()
         return self._events.feed(data) if self._is_events else data
 
-    def rest(self) -> bytes:
-        """What was held back of an unfinished event."""
-        return self._events.rest() if self._is_events else b""
-
-    def ended(self) -> None:
-        """The server has said all it had to say, or broke off without an error."""
+    def ended(self) -> bytes:
+        """The server has said all it had to say, or broke off without an error; returns what was held back."""
         complete = self._events.finished or self._events.usage is not None or not self._is_events
         self._settle("ok" if complete and self._events.error_code is None else "error")
+        return self._events.rest() if self._is_events else b""
 
     def failed(self, error: BaseException) -> None:
         """The connection broke, or the reader's task was cancelled."""
@@ -75,30 +71,39 @@ class _Watch:
 
 
 class AsyncWatchedStream(httpx2.AsyncByteStream):
-    """A watched body for an event loop.  Unread for ``unread_s`` seconds, it is closed."""
+    """A watched body for an event loop.  Unread for ``unread_s`` seconds, it is closed.
 
-    def __init__(self, streamed: Streamed, unread_s: float = DEFAULT_UNREAD_S) -> None:
+    It is its own iterator: the SDK reads up to the end of the answer, then iterates again to drain what follows.
+    """
+
+    def __init__(self, streamed: Streamed, unread_s: float) -> None:
         self._response = streamed.response
         self._watch = _Watch(streamed)
+        self._pieces = streamed.response.aiter_bytes()
+        self._over = False
         self._loop = asyncio.get_running_loop()
         self._unread = self._loop.call_later(unread_s, _give_up, weakref.ref(self))
         self._closed = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         self._unread.cancel()
-        try:
-            async for data in self._response.aiter_bytes():
-                if handed_on := self._watch.passed(data):
-                    yield handed_on
-        except GeneratorExit:
-            self._watch.left()
-            raise
-        except BaseException as error:
-            self._watch.failed(error)
-            raise
-        if rest := self._watch.rest():
-            yield rest
-        self._watch.ended()
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._over:
+            try:
+                data = await anext(self._pieces)
+            except StopAsyncIteration:
+                self._over = True
+                data = self._watch.ended()
+            except BaseException as error:
+                self._watch.failed(error)
+                raise
+            else:
+                data = self._watch.passed(data)
+            if data:
+                return data
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """The reader is done with it."""
@@ -126,21 +131,27 @@ class WatchedStream(httpx2.SyncByteStream):
     def __init__(self, streamed: Streamed) -> None:
         self._response = streamed.response
         self._watch = _Watch(streamed)
+        self._pieces = streamed.response.iter_bytes()
+        self._over = False
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            for data in self._response.iter_bytes():
-                if handed_on := self._watch.passed(data):
-                    yield handed_on
-        except GeneratorExit:
-            self._watch.left()
-            raise
-        except BaseException as error:
-            self._watch.failed(error)
-            raise
-        if rest := self._watch.rest():
-            yield rest
-        self._watch.ended()
+        return self
+
+    def __next__(self) -> bytes:
+        while not self._over:
+            try:
+                data = next(self._pieces)
+            except StopIteration:
+                self._over = True
+                data = self._watch.ended()
+            except BaseException as error:
+                self._watch.failed(error)
+                raise
+            else:
+                data = self._watch.passed(data)
+            if data:
+                return data
+        raise StopIteration
 
     def close(self) -> None:
         """The reader is done with it."""

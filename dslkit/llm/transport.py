@@ -38,7 +38,7 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
         reply = await self._carry_out(steps_of(self._seam, request))
         if isinstance(reply, httpx2.Response):
             return reply
-        return passing_on(reply, AsyncWatchedStream(reply))
+        return passing_on(reply, AsyncWatchedStream(reply, self._seam.unread_s))
 
     async def _carry_out(self, steps: Steps) -> Reply:
         try:

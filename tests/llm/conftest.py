@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +16,7 @@ import pytest
 from dslkit.llm.recorder import MemoryRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
 
@@ -64,3 +66,37 @@ def recorder() -> MemoryRecorder:
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, as the package does."""
     return "asyncio"
+
+
+@dataclass
+class CannedServer:
+    """Says the same bytes to every request and closes; ``heard`` counts the requests."""
+
+    url: str
+    heard: int = 0
+
+
+@pytest.fixture
+async def canned() -> AsyncIterator[Callable[[bytes], Awaitable[CannedServer]]]:
+    servers = []
+
+    async def start(reply: bytes) -> CannedServer:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            await reader.readexactly(int(length[1]) if length else 0)
+            found.heard += 1
+            writer.write(reply)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        found = CannedServer(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        return found
+
+    yield start
+    for server in servers:
+        server.close()
+        await server.wait_closed()
