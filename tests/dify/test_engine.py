@@ -197,6 +197,22 @@ def test_human_input_and_its_timeout(engine: Engine) -> None:
     assert run.outputs == ({"w": "sample text"}, {})
 
 
+@pytest.mark.parametrize("edges", ["start->slow start->llm", "start->llm start->slow"])
+def test_reading_a_parallel_branch_is_never_a_matter_of_luck(engine: Engine, edges: str) -> None:
+    """The model does not wait for the code whose output it reads, whichever is drawn first."""
+    nodes = [start(("x", "text-input")), code("slow", text="string"), llm(prompt="{{#slow.text#}}"), end(a="llm.text")]
+    run = engine.run(document(nodes, f"{edges} llm->end"))
+    assert errors(run) == [("engine-run-failed", "llm")]
+
+
+def test_a_join_waits_for_its_parallel_branches(engine: Engine) -> None:
+    nodes = [start(("x", "text-input")), code("a", text="string"), code("b", text="string")]
+    nodes += [llm(prompt="{{#a.text#}} {{#b.text#}}"), end(a="llm.text")]
+    run = engine.run(document(nodes, "start->a start->b a->llm b->llm llm->end"))
+    assert run.status == "ran", run.findings
+    assert len(run.outputs) == 2
+
+
 def iteration(child: dict[str, Any], **data: Any) -> dict[str, Any]:
     nodes = [
         start(("x", "text-input")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +14,11 @@ from graphon.dsl import importer
 from graphon.dsl.errors import DslError
 from graphon.engine import Engine
 from graphon.engine_events import (
+    GraphRunAbortedEvent,
     GraphRunFailedEvent,
+    GraphRunPartialSucceededEvent,
+    GraphRunPausedEvent,
+    GraphRunSucceededEvent,
     NodeRunExceptionEvent,
     NodeRunFailedEvent,
     NodeRunStartedEvent,
@@ -26,6 +31,7 @@ from graphon.runtime.runtime_state import RuntimeState
 from pydantic import ValidationError
 
 from .factory import DryRunContext, DryRunFactory, NodeDataError
+from .ordering import LastFirst
 from .pilot import Pilot
 from .prepare import prepare, root_ids, with_kind
 from .samples import sample_start_value
@@ -34,6 +40,13 @@ from .variables import DryRunPool, system_values, typed_variables
 
 MAX_RUNS: Final = 64
 TERMINALS: Final = frozenset({"end", "answer", "knowledge-index"})
+_LAST_EVENTS: Final = (
+    GraphRunSucceededEvent,
+    GraphRunPartialSucceededEvent,
+    GraphRunFailedEvent,
+    GraphRunAbortedEvent,
+    GraphRunPausedEvent,
+)
 _GRAPHLESS: Final = frozenset({"chat", "agent-chat", "completion", "channel"})
 
 _NAMED: Final = re.compile(r"(?:Edge|Node) '(.+?)(?:->.*)?' ")  # how graphon's messages begin when they know
@@ -109,6 +122,8 @@ class _DryRun:
         self.notes += prepare(self.nodes, self.config["edges"])
         self.end = time.monotonic() + float(job["seconds"])
         self.announce = announce
+        ways = Counter((edge["source"], str(edge.get("sourceHandle"))) for edge in self.config["edges"])
+        self.parallel = any(count > 1 for count in ways.values())
         self.context = DryRunContext(self._pilot(job), job.get("outputs") or {}, announce)
         self.context.handles = {node: tuple(handles) for node, handles in (job.get("handles") or {}).items()}
 
@@ -144,19 +159,26 @@ class _DryRun:
             yield self._run_once(root)
             after = self.context.pilot.unvisited()
             if after in (0, before) or time.monotonic() > self.end:
-                return
+                break
+        if self.parallel:
+            yield self._run_once(root, forward=False)
 
-    def _run_once(self, root: str) -> RunLog:
+    def _run_once(self, root: str, *, forward: bool = True) -> RunLog:
         self.announce("")
         pool = self._pool(root)
-        state = RuntimeState(variable_pool=pool, start_at=time.time(), workflow_id="dry-run")
+        tasks = LastFirst(forward=forward)
+        state = RuntimeState(variable_pool=pool, start_at=time.time(), workflow_id="dry-run", ready_queue=tasks)
         params = InitParams(workflow_id="dry-run", graph_config=self.config, run_context={}, call_depth=0)
         factory = DryRunFactory(self.config, params, state, self.context)
         graph = Graph.init(graph_config=self.config, node_factory=factory, root_node_id=root)
+        engine = Engine(graph=graph, runtime_state=state, workers=1, file_runtime=StubFileRuntime())
+        tasks.follow(engine._dispatcher._dispatch_queue)  # noqa: SLF001 -- no public way; the version is pinned
         log = RunLog()
         try:
-            for event in Engine(graph=graph, runtime_state=state, workers=1, file_runtime=StubFileRuntime()).run():
+            for event in engine.run():
                 log.take(event)
+                if isinstance(event, _LAST_EVENTS):
+                    tasks.close()
         except Exception as error:  # noqa: BLE001 -- the engine raises whatever a node raised
             log.error = log.error or str(error)
         return log
