@@ -1,9 +1,10 @@
 """What makes a rerun free: the key of a piece of work, and what the ledger knows to be done.
 
 An item is done when its key is the same and its file, if it gave one, is still the one written then.  The key covers
-whatever could change the result: the requirement, the model, the mode, and every file of the rooms that write and
-compile (prompts are among them).  What an item is judged by (its expected names) has a part of its own at the end of
-the key, because judging again costs nothing.
+what is asked and of whom: the requirement, the model, the mode, the agents with their prompts, the patterns they show.
+A new compiler or checker does not make paid answers worthless, so it is no part of a real model's key; what the offline
+model makes is free, and made anew whenever anything that shapes it changes.  What an item is judged by (its expected
+names) has a part of its own at the end of the key, because judging again costs nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dslkit.batch.artefact import sha256_of
 from dslkit.records import Finding, Item, Judgement, Repair
+from dslkit.settings import OFFLINE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 Redo = Literal["none", "errors", "all"]
 
-_SHAPING_ROOMS = ("agents", "dify", "knowledge")
 _USER_PATTERNS = "patterns"
 _WORK_DIGITS = 40
 _JUDGED_DIGITS = 12
@@ -45,7 +46,7 @@ _DONE = """
 
 def key_of(requirement: Requirement, recipe: Recipe, patterns: str) -> str:
     """The key of one requirement's work; ``patterns`` identifies the user's own ones where the mode shows them."""
-    work = [requirement.messages, recipe.model, recipe.mode, patterns, shaping_files()]
+    work = [requirement.messages, recipe.model, recipe.mode, patterns, _shaping(recipe)]
     judged = [requirement.inputs, requirement.outputs, requirement.related_nodes]
     return f"{_digest(work, _WORK_DIGITS)}-{_digest(judged, _JUDGED_DIGITS)}"
 
@@ -55,13 +56,21 @@ def work_of(key: str) -> str:
     return key.partition("-")[0]
 
 
+def _shaping(recipe: Recipe) -> str:
+    """A hash of the files of this package on which a result depends, so far as making it again is worth the price."""
+    if recipe.model == OFFLINE_MODEL:
+        return _files_digest(("agents", "dify", "knowledge"))
+    asked = _files_digest(("agents",), leave_out="offline")
+    return asked if recipe.mode == "simple" else asked + _files_digest(("knowledge/shipped",))
+
+
 @cache
-def shaping_files() -> str:
-    """One hash over the code, prompts and patterns that shape a result: a new version of any of them is new work."""
+def _files_digest(folders: tuple[str, ...], leave_out: str = "__pycache__") -> str:
     digest = hashlib.sha256()
-    for room in _SHAPING_ROOMS:
-        for name, file in sorted(_files(resources.files("dslkit") / room, room)):
-            digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for folder in folders:
+        for name, file in sorted(_files(resources.files("dslkit") / folder, folder)):
+            if leave_out not in name:
+                digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
