@@ -26,3 +26,17 @@ async def dslkit_client(job):
     client = dslkit.async_openai_client(settings=_settings(job), limits=_limits(job), timeout=60)
     job.start()
     await job.each(lambda number: client.chat.completions.create(**job.kw(number)), sem=False)
+
+
+@adapter("dslkit", "dslkit", scen="abb2cdefgh", share=True)
+async def dslkit_many(job):
+    """acomplete_many: requests pulled lazily, answers as they finish."""
+    import dslkit.connect
+
+    asks = ((number, job.kw(number)) for number in job.ids)
+    results = dslkit.connect.acomplete_many(
+        asks, settings=_settings(job), limits=_limits(job), at_once=job.conc, timeout=60
+    )
+    job.start()
+    async for done in results:
+        job.ok(done.key) if done.error is None else job.fail(done.key, done.error)

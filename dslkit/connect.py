@@ -6,17 +6,20 @@ windows, whatever process they live in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dslkit.errors import SettingsError
 from dslkit.ledger import Ledger
 from dslkit.llm import client as clients
+from dslkit.llm import many
 from dslkit.llm.cache import AnswerStore
 from dslkit.llm.estimate import Estimator
 from dslkit.llm.exchange import Seam
 from dslkit.llm.gate import Gate
 from dslkit.llm.limits import UNLIMITED, Limits
+from dslkit.llm.many import Ask, Asks, Completed, ManyOptions
 from dslkit.llm.offline import Answerer, OfflineServer
 from dslkit.llm.recorder import AttemptHook, HookedRecorder, Recorder
 from dslkit.llm.retry import RetryPolicy
@@ -24,7 +27,7 @@ from dslkit.llm.sharing import MemoryState, file_state, lane_name
 from dslkit.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 OFFLINE_PROVIDER = "dslkit"
@@ -89,12 +92,56 @@ def http_client(
     return clients.http_client(wiring.seam(), inner=wiring.inner(), **wiring.options)
 
 
+def acomplete_many(
+    asks: Asks, *, client: clients.AsyncOpenAI | None = None, settings: Settings | None = None, **options: Any
+) -> AsyncIterator[Completed]:
+    """Complete (key, request) pairs for ``async for``: pulled lazily, errors as values.
+
+    A request is the keyword arguments of ``chat.completions.create``.  ``options`` are fields of ``ManyOptions``
+    (``at_once``, ``in_order``, ``checkpoint``, ``on_progress``), and those of ``async_openai_client`` unless a
+    ``client`` is given.  Raises AccountError when the provider refuses the key, the model or the account.
+    """
+    own, rest = _split(options, ManyOptions)
+    own.setdefault("at_once", _at_once(rest, settings))
+    if client is not None:
+        return many.acomplete_many(asks, client=client, options=ManyOptions(**own))
+    made = async_openai_client(settings=settings, **rest)
+    return _closing(made, many.acomplete_many(asks, client=made, options=ManyOptions(**own)))
+
+
+def complete_many(asks: Iterable[Ask], *, settings: Settings | None = None, **options: Any) -> Iterator[Completed]:
+    """Complete (key, request) pairs from code that does not await; as ``acomplete_many``, with a client of its own."""
+    own, rest = _split(options, ManyOptions)
+    own.setdefault("at_once", _at_once(rest, settings))
+    settings = settings or load_settings()
+    made = partial(async_openai_client, settings=settings, **rest)
+    return many.complete_many(asks, make_client=made, options=ManyOptions(**own))
+
+
+async def _closing(client: clients.AsyncOpenAI, results: AsyncIterator[Completed]) -> AsyncIterator[Completed]:
+    async with client:
+        async for completed in results:
+            yield completed
+
+
+def _split(options: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that are fields of ``kind``, and the others."""
+    names = {entry.name for entry in fields(kind)}
+    own = {name: value for name, value in options.items() if name in names}
+    return own, {name: value for name, value in options.items() if name not in own}
+
+
+def _at_once(options: Mapping[str, Any], settings: Settings | None) -> int:
+    """As many as the client lets be in flight."""
+    limits = options.get("limits")
+    return limits.concurrency if isinstance(limits, Limits) else (settings or load_settings()).concurrency
+
+
 class _Wiring:
     """Settings, connection and the remaining options of one client."""
 
     def __init__(self, connection: Connection | None, settings: Settings | None, options: Mapping[str, Any]) -> None:
-        own = {name: value for name, value in options.items() if name in Connection.__dataclass_fields__}
-        self.options = {name: value for name, value in options.items() if name not in own}
+        own, self.options = _split(options, Connection)
         self._settings = settings or load_settings()
         self._connection = replace(connection or Connection(), **own)
 
