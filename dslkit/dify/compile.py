@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from dslkit.dify import layout
 from dslkit.dify.compile_nodes import UPLOAD_METHODS, Context, build_data
 from dslkit.dify.derive import derive
-from dslkit.dify.nodes import DEFAULT_HANDLE, PREFIXES, handles_of, mappings, node_kind
+from dslkit.dify.nodes import DEFAULT_HANDLE, PREFIXES, handles_of, is_one_of, mappings, node_kind
 from dslkit.dify.references import ID_PATTERN, LOOSE_REFERENCE
 from dslkit.dify.tools import DEFAULT_MODEL, TOOLS, dependency, plugin_of
 
@@ -26,6 +26,7 @@ _PRESENCE: Final = frozenset(
     {"exists", "not exists", "empty", "not empty", "is empty", "is not empty", "null", "not null"}
 )
 _CONTAINERS: Final[Mapping[str, str]] = {"iteration": "iteration-start", "loop": "loop-start"}
+_ENTRIES: Final = frozenset(_CONTAINERS.values())
 _CHILD_Z: Final = 1002
 _CONTAINER_Z: Final = 1
 
@@ -259,7 +260,7 @@ def make_edge(source: str, handle: str, target: str, nodes: Mapping[str, Mapping
         "isInIteration": parent_type == "iteration",
         "isInLoop": parent_type == "loop",
     }
-    if parent_type in _CONTAINERS:
+    if is_one_of(parent_type, _CONTAINERS):
         data[f"{parent_type}_id"] = parent
     return {
         "id": f"{source}-{handle}-{target}-target",
@@ -306,7 +307,7 @@ def _place(plan: Plan, nodes: list[dict[str, Any]], edges: list[dict[str, Any]])
             node["id"],
             node.get("parentId", ""),
             node_height(node["data"]),
-            node["data"].get("type") in _CONTAINERS.values(),
+            is_one_of(node["data"].get("type"), _ENTRIES),
         )
         for node in nodes
     ]
@@ -325,7 +326,7 @@ def _place(plan: Plan, nodes: list[dict[str, Any]], edges: list[dict[str, Any]])
             "targetPosition": "left",
             "selected": False,
         }
-        if node["data"].get("type") in _CONTAINERS:
+        if is_one_of(node["data"].get("type"), _CONTAINERS):
             node["data"] |= {"width": box.width, "height": box.height}
     by_id = {node["id"]: node for node in nodes}
     for node in nodes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dslkit.dify.compile_nodes import Context, build_data
+from dslkit.dify.compile import compile_plan
 from dslkit.dify.graph import Graph, Node, graph_of
 from dslkit.dify.nodes import DEFAULT_HANDLE, handles_of, mappings
 from dslkit.dify.plan import Plan, PlanEdge, PlanNode, Port
@@ -39,7 +39,7 @@ _SHELL_FIELDS: Final = frozenset(
         "height",
     }
 )
-_SAYS_NOTHING: Final = (None, "", [], {}, False)
+_SAYS_NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, False)
 
 
 def decompile(document: Mapping[str, Any]) -> Plan:
@@ -52,10 +52,18 @@ def decompile(document: Mapping[str, Any]) -> Plan:
     if not graph.nodes:
         raise ValueError("The document has no graph to make a plan of.")
     workflow = document["workflow"]
-    nodes = [_node(node) for node in graph.nodes.values()]
+    short = Plan(
+        nodes_info=[_node(node) for node in graph.nodes.values()],
+        edges=[_edge(graph, edge.source, edge.handle, edge.target) for edge in graph.edges],
+    )
+    given_back = Graph(compile_plan(short, name="")).nodes
+    nodes = [
+        found.model_copy(update={"dify": _rest(graph.nodes[found.id], given_back.get(found.id), graph)})
+        for found in short.nodes_info
+    ]
     return Plan(
         nodes_info=nodes,
-        edges=[_edge(graph, edge.source, edge.handle, edge.target) for edge in graph.edges],
+        edges=short.edges,
         app=_mapping(document.get("app")),
         features=_mapping(workflow.get("features")),
         environment_variables=_listed(workflow.get("environment_variables")),
@@ -101,14 +109,6 @@ def _edge(graph: Graph, source: str, handle: str, target: str) -> PlanEdge:
 
 def _node(node: Node) -> PlanNode:
     type_, param = _short_form(node)
-    rebuilt = build_data(type_, param, Context({}), node.id)
-    rest = {
-        key: copy_data(value)
-        for key, value in node.data.items()
-        if key not in _SHELL_FIELDS
-        and rebuilt.get(key, _SAYS_NOTHING) != value
-        and not _is_nothing(key, value, rebuilt)
-    }
     title, position = node.data.get("title"), node.raw.get("position")
     return PlanNode(
         id=node.id,
@@ -117,13 +117,32 @@ def _node(node: Node) -> PlanNode:
         title=title if isinstance(title, str) else None,
         parent=node.parent or None,
         position=_place(position),
-        dify=rest,
     )
 
 
-def _is_nothing(key: str, value: object, rebuilt: Mapping[str, Any]) -> bool:
-    """Whether a field that compiling does not give back says nothing anyway."""
-    return key not in rebuilt and value in _SAYS_NOTHING
+def _rest(node: Node, compiled: Node | None, graph: Graph) -> dict[str, Any]:
+    """The fields that compiling the short form alone does not give back."""
+    rebuilt = compiled.data if compiled else {}
+    rest = {
+        key: copy_data(value)
+        for key, value in node.data.items()
+        if key not in _SHELL_FIELDS and not _is_given_back(value, rebuilt.get(key))
+    }
+    start = graph.nodes.get(str(node.data.get("start_node_id")))
+    if start is not None and start.type != f"{node.type}-start":  # older documents start at a plain node
+        rest["start_node_id"] = start.id
+    return rest
+
+
+def _is_given_back(value: Any, compiled: Any) -> bool:
+    """Whether a compiled value says the same: fields that it adds, or that say nothing, make no difference."""
+    if compiled is None:
+        return value in _SAYS_NOTHING
+    if isinstance(value, Mapping) and isinstance(compiled, Mapping):
+        return all(_is_given_back(entry, compiled.get(key)) for key, entry in value.items())
+    if isinstance(value, list) and isinstance(compiled, list):
+        return len(value) == len(compiled) and all(map(_is_given_back, value, compiled))
+    return bool(value == compiled and isinstance(value, bool) == isinstance(compiled, bool))
 
 
 def _place(position: object) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from dslkit.dify.graph import Graph, Node
-from dslkit.dify.nodes import ANY, array_of, mappings
+from dslkit.dify.nodes import ANY, array_of, is_one_of, mappings
 
 FILES: Final = ("file", "array[file]")
 _OF_TYPE: Final = frozenset({"in", "not in"})
@@ -65,7 +65,7 @@ def _list(graph: Graph, node: Node) -> None:
 
 def _file_filter(condition: dict[str, Any]) -> None:
     """Files are compared by type when asked whether they are in a list, else by name."""
-    if condition.get("comparison_operator") not in _OF_TYPE:
+    if not is_one_of(condition.get("comparison_operator"), _OF_TYPE):
         condition["key"] = "name"
         return
     condition["key"] = "type"

@@ -6,7 +6,7 @@ Facts of DSL 0.6.0 and of the engine ``graphon`` 0.8.0.  Value types are the eng
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -357,6 +357,11 @@ def array_of(element: str) -> str:
     """``file`` -> ``array[file]``; ``array[any]`` where Dify has no such array."""
     candidate = f"array[{element}]"
     return candidate if candidate in VALUE_TYPES else "array[any]"
+
+
+def is_one_of(value: object, words: Container[str]) -> bool:
+    """Whether a value is one of some words; False for anything that is no text."""
+    return isinstance(value, str) and value in words
 
 
 def mappings(value: object) -> list[Data]:

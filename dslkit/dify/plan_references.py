@@ -56,7 +56,7 @@ def split_reference(text: str) -> list[str]:
         match = _PARTS.match(text, position)
         if match is None or match.end() == position:
             break
-        parts.append((match.group(2) if match.group(1) else match.group(3)).strip())
+        parts.append(unquoted(match.group(2) if match.group(1) else match.group(3)))
         position = match.end()
     return parts
 

@@ -135,13 +135,13 @@ def replace_use(data: dict[str, Any], use: Use, selector: Selector) -> None:
 
 
 def rename_nodes(value: Any, new_id: Callable[[str], str], type_: str) -> Any:
-    """A copy of a node's data with the node ids in its references replaced."""
-    data = copy_data(value)
+    """A copy of a node's data, or of one field's value, with the node ids in its references replaced."""
+    data = copy_data(value) if isinstance(value, Mapping) else {"value": copy_data(value)}
     for use in uses({**data, "type": type_}):
         renamed = new_id(use.node)
         if renamed != use.node:
             replace_use(data, use, (renamed, *use.selector[1:]))
-    return data
+    return data if isinstance(value, Mapping) else data["value"]
 
 
 def copy_data(value: Any) -> Any:

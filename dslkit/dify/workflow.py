@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dslkit.dify.check import check
 from dslkit.dify.compile import DEFAULT_DSL_VERSION, AppMode, compile_plan
+from dslkit.dify.decompile import decompile
+from dslkit.dify.draw import draw
 from dslkit.dify.graph import Graph
 from dslkit.dify.nodes import mappings
 from dslkit.dify.plan import Plan, parse_plan
@@ -99,3 +101,10 @@ class Workflow:
         return tuple(
             tuple(str(o["variable"]) for o in mappings(node.data.get("outputs")) if o.get("variable")) for node in ends
         )
+
+    def plan(self) -> Plan:
+        """The workflow in short form, to be changed and compiled again; raises ValueError when it has no graph."""
+        return decompile(self.document)
+
+    def _repr_svg_(self) -> str:
+        return draw(self.document)

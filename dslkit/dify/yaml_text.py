@@ -21,6 +21,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _STRING: Final = "tag:yaml.org,2002:str"
+_PLAIN_COLLECTIONS: Final = (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _KEPT_AS_TEXT: Final = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:binary"})
 
 
@@ -35,13 +36,14 @@ class _RefusedError(Exception):
 class _Open:
     """A collection still being read."""
 
-    __slots__ = ("anchor", "key", "size", "value")
+    __slots__ = ("anchor", "key", "merged", "size", "value")
 
     def __init__(self, value: Any, anchor: str | None) -> None:
         self.value = value
         self.anchor = anchor
         self.key: Any = _Open  # no key read yet
         self.size = 1
+        self.merged: set[Any] = set()
 
 
 def read_yaml(text: str | bytes) -> tuple[Any, tuple[Finding, ...]]:
@@ -110,10 +112,8 @@ class _Reader:
     def _take(self, event: Any) -> None:
         if isinstance(event, yaml.ScalarEvent):
             self._add(self._scalar(event), event.anchor, 1)
-        elif isinstance(event, yaml.MappingStartEvent):
-            self._open({}, event.anchor)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            self._open([], event.anchor)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open({} if isinstance(event, yaml.MappingStartEvent) else [], event)
         elif isinstance(event, yaml.CollectionEndEvent):
             done = self._stack.pop()
             self._add(done.value, done.anchor, done.size)
@@ -128,8 +128,10 @@ class _Reader:
         value, size = self._anchors[anchor]
         return copy_data(value), None, size
 
-    def _open(self, value: Any, anchor: str | None) -> None:
-        self._stack.append(_Open(value, anchor))
+    def _open(self, value: Any, event: Any) -> None:
+        if event.tag not in _PLAIN_COLLECTIONS:
+            raise _RefusedError("yaml-invalid", f"{event.tag} is not read from YAML.", "Remove the tag.")
+        self._stack.append(_Open(value, event.anchor))
         if len(self._stack) > MAX_DEPTH:
             raise _RefusedError("yaml-too-deep", f"Nested deeper than {MAX_DEPTH} levels.", "Flatten the document.")
 
@@ -162,9 +164,11 @@ class _Reader:
     def _set(self, owner: _Open, value: Any) -> None:
         key, owner.key = owner.key, _Open
         if key == "<<" and isinstance(value, dict):
-            owner.value |= {name: entry for name, entry in value.items() if name not in owner.value}
+            fresh = {name: entry for name, entry in value.items() if name not in owner.value}
+            owner.value |= fresh
+            owner.merged |= fresh.keys()
             return
-        if key in owner.value:
+        if key in owner.value and key not in owner.merged:
             self.findings.append(
                 Finding(
                     code="yaml-duplicate-key",

@@ -58,7 +58,7 @@ def test_hostile_templates_are_findings_at_their_node(engine: Engine, name: str)
 def test_secrets_of_the_user_are_not_in_the_worker(alone: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_USER", "leaked")
     alone.run(rendering("{{ x }}"))
-    assert Path(f"/proc/{only(alone).pid}/environ").read_bytes() == b""
+    assert Path(f"/proc/{only(alone).pid}/environ").read_bytes() == b"MALLOC_ARENA_MAX=2\0"
 
 
 def only(engine: Engine) -> EngineProcess:

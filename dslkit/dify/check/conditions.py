@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dslkit.dify.nodes import ANY
+from dslkit.dify.nodes import ANY, is_one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def check_conditions(fields: Fields, owner: Mapping[str, Any], path: str, name: 
     for here, condition in conditions:
         selector = fields.selector(condition, "variable_selector", here)
         operator = condition.get("comparison_operator")
-        if operator not in OPERATORS:
+        if not is_one_of(operator, OPERATORS):
             fields.wrong(
                 f"{here}/comparison_operator",
                 f"Dify has no operator {operator!r}.",

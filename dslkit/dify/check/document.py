@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from dslkit.dify.nodes import VALUE_TYPES, mappings
+from dslkit.dify.nodes import VALUE_TYPES, is_one_of, mappings
 
 if TYPE_CHECKING:
     from dslkit.dify.check.report import Report
@@ -79,7 +79,7 @@ def _app(document: Mapping[str, Any], report: Report) -> str:
         report.error("app-missing", "The document has no app.", "Add app with name and mode.", path="app")
         return ""
     mode = app.get("mode")
-    if mode not in GRAPH_MODES | CONFIG_MODES:
+    if not is_one_of(mode, GRAPH_MODES | CONFIG_MODES):
         report.error(
             "app-mode",
             f"app.mode is {mode!r}.",
@@ -162,7 +162,7 @@ def _variables(variables: object, field: str, report: Report) -> None:
         elif name in seen:
             report.error("variable-twice", f"{field} has {name} twice.", "Rename one of them.", path=here)
         seen.add(str(name))
-        if type_ is not None and type_ not in VALUE_TYPES:
+        if type_ is not None and not is_one_of(type_, VALUE_TYPES):
             report.error(
                 "variable-type", f"{field}: {name} is of no known type {type_!r}.", "Use string, number, …", path=here
             )

@@ -13,6 +13,7 @@ from dslkit.dify.nodes import (
     FILE_TYPES,
     START_VARIABLE_TYPES,
     VALUE_TYPES,
+    is_one_of,
 )
 from dslkit.dify.references import FIELD_PATTERN
 
@@ -54,7 +55,7 @@ def _variable_name(fields: Fields, name: str, path: str, seen: set[str]) -> None
 
 def _variable_type(fields: Fields, variable: Mapping[str, Any], path: str) -> None:
     type_, name = variable.get("type"), variable.get("variable")
-    if type_ not in START_VARIABLE_TYPES:
+    if not is_one_of(type_, START_VARIABLE_TYPES):
         fields.wrong(
             f"{path}/type",
             f"The start variable {name} is of type {type_!r}, which a user cannot enter.",

@@ -12,6 +12,7 @@ from dslkit.dify.check.work_nodes import WORK_RULES
 from dslkit.dify.nodes import (
     OLD_NAMES,
     NodeKind,
+    is_one_of,
     node_kind,
 )
 from dslkit.dify.references import ID_PATTERN
@@ -69,7 +70,7 @@ def _type(node: Node, report: Report) -> None:
             "type",
         )
         return
-    if node.data.get("type") in OLD_NAMES:
+    if is_one_of(node.data.get("type"), OLD_NAMES):
         report.note("node-type-old", f"{node.data['type']} is the older name of {kind.type}.", "", node, "type")
     fields = Fields(node, report)
     if node.type == "assigner" and "assigned_variable_selector" in node.data:

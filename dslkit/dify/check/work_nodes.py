@@ -11,6 +11,7 @@ from dslkit.dify.check.shape import Fields
 from dslkit.dify.nodes import (
     CODE_OUTPUT_TYPES,
     PARAMETER_TYPES,
+    is_one_of,
     mappings,
 )
 
@@ -32,7 +33,7 @@ def _model(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> 
             fields.wrong(
                 f"model/{name}", f"{named(fields.node)} names no model {name}.", "Choose a model.", "model-missing"
             )
-    if model.get("mode") not in _CHAT_MODES:
+    if not is_one_of(model.get("mode"), _CHAT_MODES):
         fields.wrong("model/mode", f"model.mode is {model.get('mode')!r}.", "Use chat or completion.", "model-mode")
 
 
@@ -72,7 +73,7 @@ def _code(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> N
         return
     for name, spec in outputs.items():
         type_ = spec.get("type") if isinstance(spec, Mapping) else None
-        if type_ not in CODE_OUTPUT_TYPES:
+        if not is_one_of(type_, CODE_OUTPUT_TYPES):
             fields.wrong(
                 f"outputs/{name}",
                 f"Code cannot give {name} as {type_!r}.",
@@ -145,7 +146,7 @@ def _parameter(fields: Fields, parameter: Mapping[str, Any], path: str) -> None:
     name = fields.text(parameter, "name", path, empty=False)
     if name in _RESERVED_PARAMETERS:
         fields.wrong(f"{path}/name", f"{name} is reserved.", "Rename the parameter.", "parameter-name")
-    if parameter.get("type") not in PARAMETER_TYPES:
+    if not is_one_of(parameter.get("type"), PARAMETER_TYPES):
         fields.wrong(
             f"{path}/type",
             f"A parameter cannot be extracted as {parameter.get('type')!r}.",

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from dslkit.dify.check import check
 from dslkit.dify.derive import derive
+from dslkit.dify.graph import Graph
 from dslkit.dify.repair import code, containers, edges, fields, flow, references, templates
 from dslkit.dify.repair.mend import Mend
 from dslkit.records import Finding, Repair
@@ -40,6 +41,7 @@ REPAIRS: Final[Mapping[str, _Rule]] = {
     "reference-node": references.malformed,
     "reference-into-container": references.into_container,
     "reference-unreachable": flow.unreachable,
+    "terminal-unreachable": flow.unreachable_end,
     "reference-not-before": flow.missing_edges,
     "template-reference": templates.references,
     "template-variable": templates.unknown_names,
@@ -68,5 +70,12 @@ def repair_document(document: dict[str, Any]) -> tuple[Repair, ...]:
         REPAIRS[code_](mend, [finding for finding in errors if finding.code == code_])
         done += mend.done
     if done:
-        derive(document, only={repair.node for repair in done if repair.node})
+        derive(document, only=_touched(document, done))
     return tuple(done)
+
+
+def _touched(document: dict[str, Any], done: Sequence[Repair]) -> set[str]:
+    """The nodes mended and those that take their outputs: what follows from types may have changed there."""
+    mended = {repair.node for repair in done if repair.node}
+    uses = Graph(document).uses
+    return mended | {id_ for id_, found in uses.items() if any(use.node in mended for use in found)}

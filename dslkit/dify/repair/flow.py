@@ -94,8 +94,30 @@ def unreachable(mend: Mend, findings: Sequence[Finding]) -> None:
     for finding in findings:
         node = mend.node_of(finding)
         for use in mend.use_of(finding, node) if node else ():
-            if use.node in mend.graph.nodes and use.node not in mend.graph.reachable:
-                _lead_to(mend, mend.graph.nodes[use.node])
+            if use.node in mend.graph.nodes:
+                _lead_up_to(mend, use.node)
+
+
+def unreachable_end(mend: Mend, findings: Sequence[Finding]) -> None:
+    """The same for an end node that no run reaches."""
+    if len(mend.graph.nodes) <= _MAX_NODES:
+        for finding in findings:
+            _lead_up_to(mend, finding.node or "")
+
+
+def _lead_up_to(mend: Mend, id_: str) -> None:
+    """Lead to the first nodes of the loose part of the graph that ends in a node."""
+    before = {id_}
+    stack = [id_]
+    while stack:
+        for previous in mend.graph.predecessors.get(stack.pop(), ()):
+            if previous not in before:
+                before.add(previous)
+                stack.append(previous)
+    loose = [i for i in mend.graph.nodes if i in before and i not in mend.graph.reachable]
+    for first in loose:
+        if first not in mend.graph.reachable and not mend.graph.predecessors.get(first):
+            _lead_to(mend, mend.graph.nodes[first])
 
 
 def _lead_to(mend: Mend, node: Node) -> None:

@@ -1,0 +1,269 @@
+"""Repairs: what they mend, that they mend it once, and what they leave alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from dslkit.dify.check import check
+from dslkit.dify.graph import Graph
+from dslkit.dify.repair import REPAIRS, repair_document
+from dslkit.dify.workflow import Workflow
+
+from .workflow_samples import RICH, codes, compiled, data, edges, node, rich, small
+
+Plan = dict[str, Any]
+
+
+def _with_nodes(*nodes: dict[str, Any], plan_edges: list[Any], **changes: Any) -> Plan:
+    plan = small(**changes)
+    plan["nodes_info"] += nodes
+    plan["edges"] = plan_edges
+    return plan
+
+
+def _n(id_: str, type_: str, **param: Any) -> dict[str, Any]:
+    return {"id": id_, "type": type_, "param": param}
+
+
+ITERATION = [
+    _n(
+        "4",
+        "parameter-extractor",
+        query=["topic", "1"],
+        parameters=[["parts", "parts", "array[string]"]],
+        instruction="",
+    ),
+    _n("5", "iteration", iterator_selector=["parts", "4"], output_selector=["text", "5-2"]),
+    _n("5-1", "iteration-start"),
+    _n("5-2", "llm", system="", user="{{#5.item#}}"),
+]
+STRAIGHT = [["1", 0, "4"], ["4", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "2"], ["2", 0, "3"]]
+
+
+def _iterating(*, plan_edges: list[Any] | None = None, **changes: Any) -> Plan:
+    plan = _with_nodes(*copy.deepcopy(ITERATION), plan_edges=plan_edges or STRAIGHT)
+    for found in plan["nodes_info"]:
+        found["param"] |= changes.get(f"n{found['id']}".replace("-", "_"), {})
+    return plan
+
+
+CODE = "def main(text: str):\n    return {'short': text[:9]}"
+
+MENDED: list[tuple[str, Plan, str]] = [
+    ("reference-output", small(n3={"outputs": [["text", ["output", "2"]]]}), "an LLM gives text"),
+    ("reference-output", _iterating(n5_2={"user": "{{#5-1.item#}}"}), "the item comes from the iteration"),
+    ("reference-form", small(n2={"user": "About {{#topic#}}"}), "one node before gives topic"),
+    ("reference-form", _iterating(n5_2={"user": "{{#item#}}"}), "inside an iteration"),
+    (
+        "edge-across-border",
+        _iterating(
+            plan_edges=[
+                ["1", 0, "4"],
+                ["4", 0, "5"],
+                ["5", 0, "5-1"],
+                ["5-1", 0, "5-2"],
+                ["5-2", 0, "2"],
+                ["2", 0, "3"],
+            ]
+        ),
+        "in and out of a container",
+    ),
+    ("edge-across-border", _iterating(plan_edges=[*STRAIGHT, ["5-2", 0, "5"]]), "back to the container"),
+    ("edge-handle", small() | {"edges": [["1", 0, "2"], ["2", 1, "3"]]}, "a node with one output"),
+    ("edge-repeated", small() | {"edges": [["1", 0, "2"], ["2", 0, "3"], ["2", 0, "3"]]}, "the same edge twice"),
+    (
+        "edge-missing",
+        _with_nodes(
+            _n("4", "llm", system="", user="Also {{#1.topic#}}"),
+            plan_edges=[["1", 0, "2"], ["1", 0, "4"], ["2", 0, "3"]],
+            n3={"outputs": [["text", ["text", "2"]], ["more", ["text", "4"]]]},
+        ),
+        "an end that does not wait",
+    ),
+    (
+        "node-unreachable",
+        _with_nodes(
+            _n("4", "llm", system="", user="Also {{#2.text#}}"),
+            plan_edges=[["1", 0, "2"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["text", "4"]]]},
+        ),
+        "a node that nothing leads to",
+    ),
+    (
+        "template-reference",
+        _with_nodes(
+            _n("4", "template-transform", variables=[], template="# {{#2.text#}} of {{#1.topic#}}"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["output", "4"]]]},
+        ),
+        "references inside Jinja",
+    ),
+    (
+        "template-variable",
+        _with_nodes(
+            _n("4", "template-transform", variables=[["text", ["text", "2"]]], template="{{ topic }}: {{ text }}"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["output", "4"]]]},
+        ),
+        "a variable that a node before gives",
+    ),
+    (
+        "template-call",
+        _with_nodes(
+            _n("4", "template-transform", variables=[["text", ["text", "2"]]], template="{{ len(text) }}"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["output", "4"]]]},
+        ),
+        "Python's len",
+    ),
+    (
+        "code-fault",
+        _with_nodes(
+            _n(
+                "4",
+                "code",
+                variables=[["text", ["text", "2"]]],
+                outputs=[["short", "string"]],
+                code=CODE.replace("\n", "\\n"),
+            ),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["short", "4"]]]},
+        ),
+        "code escaped twice",
+    ),
+    (
+        "code-argument",
+        _with_nodes(
+            _n("4", "code", variables=[["answer", ["text", "2"]]], outputs=[["short", "string"]], code=CODE),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["short", "4"]]]},
+        ),
+        "an argument by another name",
+    ),
+    (
+        "code-returns",
+        _with_nodes(
+            _n(
+                "4",
+                "code",
+                variables=[["text", ["text", "2"]]],
+                outputs=[["a", "number"]],
+                code="def main(text):\n return {'a': 1, 'b': 'x'}",
+            ),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["b", "4"]]]},
+        ),
+        "an output that is not declared",
+    ),
+    ("start-variable-type", small(n1={"variables": [["topic", "image"]]}), "an image is a file"),
+    ("iterator-type", _iterating(n4={"parameters": [["parts", "parts", "string"]]}), "a text to go over"),
+    ("value-type", _iterating(n4={"parameters": [["parts", "parts", "list[str]"]]}), "Python's name of a type"),
+    (
+        "operator-type",
+        _with_nodes(
+            _n("4", "if-else", cases=[[None, [[["topic", "1"], "==", "x"]]]]),
+            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["4", 1, "3"], ["2", 0, "3"]],
+        ),
+        "texts compared by =",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "plan", "_why"), MENDED, ids=[f"{code}: {why}" for code, _, why in MENDED])
+def test_a_mistake_is_mended_and_named(code: str, plan: Plan, _why: str) -> None:
+    assert compiled(plan).errors
+    workflow = compiled(plan, repair=True)
+    assert workflow.errors == ()
+    assert code in codes(workflow.repairs)
+
+
+@pytest.mark.parametrize(("code", "plan", "_why"), MENDED, ids=[f"{code}: {why}" for code, _, why in MENDED])
+def test_mending_twice_changes_nothing_more(code: str, plan: Plan, _why: str) -> None:
+    document = compiled(plan, repair=True).document
+    before = copy.deepcopy(document)
+    assert repair_document(document) == ()
+    assert document == before
+
+
+@pytest.mark.parametrize(("code", "plan", "_why"), MENDED, ids=[f"{code}: {why}" for code, _, why in MENDED])
+def test_no_node_is_dropped_and_no_name_changed(code: str, plan: Plan, _why: str) -> None:
+    before, after = compiled(plan), compiled(plan, repair=True)
+    assert set(Graph(before.document).nodes) <= set(Graph(after.document).nodes)
+    assert before.inputs == after.inputs
+    assert before.outputs == after.outputs
+
+
+def test_a_clean_workflow_is_left_alone() -> None:
+    document = rich()
+    assert repair_document(document) == ()
+    assert document == rich()
+
+
+LEFT: list[tuple[str, Plan]] = [
+    ("reference-node", small(n3={"outputs": [["text", ["text", "9"]]]})),
+    ("reference-form", small(n2={"user": "{{#subject#}}"})),
+    ("terminal-missing", small() | {"nodes_info": small()["nodes_info"][:2], "edges": [["1", 0, "2"]]}),
+    ("cycle", small() | {"edges": [["1", 0, "2"], ["2", 0, "3"], ["2", 0, "2"]]}),
+]
+
+
+@pytest.mark.parametrize(("code", "plan"), LEFT, ids=[code for code, _ in LEFT])
+def test_what_has_no_one_reading_stays_a_finding(code: str, plan: Plan) -> None:
+    workflow = compiled(plan, repair=True)
+    assert code in codes(workflow.errors)
+    assert all(error.remedy for error in workflow.errors)
+
+
+def test_an_edge_is_not_led_where_it_would_make_a_branch_run() -> None:
+    """Node 5 runs on one branch only: to wait for what runs always, its branch must wait, not the node itself."""
+    plan = _with_nodes(
+        _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
+        _n("5", "llm", system="", user="{{#6.text#}}"),
+        _n("6", "llm", system="", user="{{#1.topic#}}"),
+        plan_edges=[["1", 0, "4"], ["1", 0, "6"], ["4", 0, "5"], ["4", 1, "2"], ["5", 0, "3"], ["2", 0, "3"]],
+    )
+    workflow = compiled(plan, repair=True)
+    assert workflow.errors == ()
+    added = {(e["source"], e["target"]) for e in edges(workflow.document)} - {(s, t) for s, _, t in plan["edges"]}
+    assert added == {("6", "4")}
+
+
+def test_an_iteration_without_a_start_gets_one() -> None:
+    document = compiled(_iterating()).document
+    graph = document["workflow"]["graph"]
+    graph["nodes"] = [n for n in graph["nodes"] if n["id"] != "5_1"]
+    graph["edges"] = [e for e in graph["edges"] if e["source"] != "5_1"]
+    assert "container-start" in codes(repair_document(document))
+    assert not [f for f in check(document) if f.severity == "error"]
+    start = node(document, data(document, "5")["start_node_id"])
+    assert (start["type"], start["parentId"]) == ("custom-iteration-start", "5")
+
+
+def test_dify_yaml_is_mended_on_request() -> None:
+    document = rich()
+    document["version"] = 0.6
+    data(document, "12").pop("output_type")
+    data(document, "13").pop("tool_label")
+    data(document, "1")["variables"][0].pop("label")
+    text = compiled(RICH).__class__(document, ()).yaml
+    assert Workflow.from_yaml(text).errors
+    mended = Workflow.from_yaml(text, repair=True)
+    assert mended.errors == ()
+    assert set(codes(mended.repairs)) == {"version-not-text", "field-default", "start-variable-label"}
+    assert mended.document["version"] == "0.6.0"
+
+
+def test_every_repair_is_of_a_code_that_checks_use() -> None:
+    """The catalogue of planted mistakes knows every code that a repair answers."""
+    from .test_mutations import MISTAKES
+
+    assert set(REPAIRS) <= {code for code, _, _ in MISTAKES}
+
+
+def test_repairs_and_forgiveness_are_told_together() -> None:
+    reply = json.dumps(small(n3={"outputs": [["text", ["output", "2"]]]}))[:-1] + ",}"
+    assert codes(Workflow.from_reply(reply).repairs) == ["trailing-comma", "reference-output"]
