@@ -125,12 +125,15 @@ class _Batch:
         async with self._stack:
             if self._engine is not None:
                 self._stack.callback(self._engine.close)
+            stopping: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(concurrency):
                         group.create_task(self._worker(queue, progress))
             except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
+                stopping = errors.exceptions[0]
+            if stopping is not None:  # raised out here, or the group that holds it would become its own context
+                raise stopping
         return tuple(item for item in self._items.values() if item is not None)
 
     def _each_once(self, requirements: Iterable[Requirement]) -> Iterator[Requirement]:

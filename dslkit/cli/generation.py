@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dslkit.settings import Settings
 
 NOTEBOOK = "generate_batch"
+# What ends a batch with a message of its own: the name of the class adds nothing to it.
+_STOPPING = {"AccountError", "BudgetError", "DiskFullError", "LedgerError"}
 _REPORTS = Path("reports")
 
 
@@ -182,8 +184,10 @@ def _through_notebook(
     if run.error_type in {UsageError.__name__, SettingsError.__name__}:
         raise UsageError(str(run.error_message))
     say(f"notebook {copy}")
-    failed = None if run.status == "completed" else DslkitError(f"{run.error_type}: {run.error_message}")
-    return run.run_id, failed
+    if run.status == "completed":
+        return run.run_id, None
+    ours = run.error_type in _STOPPING
+    return run.run_id, DslkitError(str(run.error_message) if ours else f"{run.error_type}: {run.error_message}")
 
 
 def _write_report(settings: Settings, run_id: str) -> None:

@@ -208,9 +208,10 @@ def test_a_refused_account_stops_the_batch(home: Path, status: int, code: str, m
     def refuse(_: list[dict[str, Any]]) -> str:
         raise RefusalError(status, code)
 
-    with serving(refuse) as server, pytest.raises(AccountError, match=message):
+    with serving(refuse) as server, pytest.raises(AccountError, match=message) as caught:
         run(*ALL, model="m", concurrency=1, settings=real(server))
     assert len(server.asked) == 1
+    assert caught.value.__context__ is None  # a group around it would be a circle, which Jupyter cannot print
     assert ask_ledger(home, "SELECT item_id, verdict, error_type FROM items") == [("digest", "failed", "AccountError")]
     assert ask_ledger(home, "SELECT status, error_type FROM runs") == [("failed", "AccountError")]
     assert not Path("out").exists()
