@@ -61,7 +61,8 @@ def written(home: Path, output: Path) -> tuple[float, int]:
 
 def queried(home: Path) -> float:
     """Seconds that all queries of the report take."""
-    from dslkit.report.page import Report, Scope
+    from dslkit.analysis import Scope
+    from dslkit.report import Report
 
     views = Timed(Ledger(home).snapshot())
     report = Report(views, Scope())

@@ -1,6 +1,7 @@
 """Cost and latency reports: the ledger's figures as one HTML file that needs no network and runs no script.
 
-``write`` makes the file; ``read`` gives a notebook the sections.  Both load their libraries when first used.
+``write`` makes a report of a ledger, ``write_comparison`` one of two runs or periods, ``export`` one of any executed
+notebook.  ``read`` and ``read_comparison`` give a notebook the sections.  All load their libraries when first used.
 """
 
 from __future__ import annotations
@@ -9,12 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dslkit.report.comparison import ComparisonReport, read_comparison
     from dslkit.report.page import Report, read
-    from dslkit.report.writing import export, write
+    from dslkit.report.writing import export, write, write_comparison
 
-__all__ = ["Report", "export", "read", "write"]
+__all__ = ["ComparisonReport", "Report", "export", "read", "read_comparison", "write", "write_comparison"]
 
-_HOMES = {"Report": "page", "export": "writing", "read": "page", "write": "writing"}
+_HOMES = {
+    "ComparisonReport": "comparison",
+    "Report": "page",
+    "export": "writing",
+    "read": "page",
+    "read_comparison": "comparison",
+    "write": "writing",
+    "write_comparison": "writing",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ Colours are the stylesheet's variables and ``currentColor``, so that one drawing
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,17 @@ _LABELS: Mapping[Unit, tuple[str, timedelta]] = {
     "year": ("%Y", timedelta(days=182)),
 }
 _LABEL_WIDTH = 84  # CSS pixels that the longest of these needs
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A point and its interval, in percent; ``clear`` when it leaves out zero."""
+
+    name: str
+    low: float
+    middle: float
+    high: float
+    clear: bool
 
 
 def columns(timeline: Timeline, width: int) -> Markup:
@@ -164,6 +176,46 @@ def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, flo
                         "y": {"value": 0},
                         "text": {"field": "label"},
                     },
+                },
+            ],
+        },
+        width,
+    )
+
+
+def spans(rows: Sequence[Span], width: int) -> Markup:
+    """Intervals around points on one axis of percent, and a line at no change; those clear of it are in colour."""
+    names = [row.name for row in rows]
+    values = [
+        {"name": row.name, "low": row.low, "middle": row.middle, "high": row.high, "clear": row.clear} for row in rows
+    ]
+    colour = {"condition": {"test": "datum.clear", "value": "var(--series-1)"}, "value": "var(--series-5)"}
+    axis = {"format": "+,.0f", "grid": True, "tickCount": 5 if width > NARROW else 3}
+    place = {
+        "field": "name",
+        "type": "nominal",
+        "sort": names,
+        "title": None,
+        "axis": {"labelLimit": 190 if width > NARROW else 130, "grid": False},
+    }
+    return _draw(
+        {
+            "height": 34 * len(rows) + 40,
+            "data": {"values": values},
+            "encoding": {"y": place},
+            "layer": [
+                {"mark": {"type": "rule", "color": "currentColor"}, "encoding": {"x": {"datum": 0}, "y": None}},
+                {
+                    "mark": {"type": "rule", "strokeWidth": 3},
+                    "encoding": {
+                        "x": {"field": "low", "type": "quantitative", "axis": axis, "title": "percent of A"},
+                        "x2": {"field": "high"},
+                        "color": colour,
+                    },
+                },
+                {
+                    "mark": {"type": "circle", "size": 90, "opacity": 1},
+                    "encoding": {"x": {"field": "middle", "type": "quantitative"}, "color": colour},
                 },
             ],
         },

@@ -35,6 +35,11 @@ def usd_decimals(largest: Decimal) -> int:
     return 2 if largest == 0 else min(9, max(2, 1 - abs(largest).adjusted()))
 
 
+def dollars(amount: float) -> str:
+    """As `usd`, of a mean, to nine decimals."""
+    return usd(Decimal(amount).quantize(Decimal("1e-9")))
+
+
 def count(number: float | None) -> str:
     """``1,234``."""
     return UNKNOWN if number is None else f"{number:,.0f}"

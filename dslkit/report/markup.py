@@ -49,13 +49,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A chart: its SVG for a wide and a narrow page, what it shows in words, and its numbers."""
+    """A chart: its SVG for a wide and a narrow page, what it shows in words, its numbers where no table follows."""
 
     caption: str
     wide: Markup
     narrow: Markup
     alt: str
-    numbers: Table
+    numbers: Table | None = None
     legend: Sequence[str] = ()
     note: str = ""
 

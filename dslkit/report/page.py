@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dslkit.errors import UsageError
+from dslkit.analysis.scope import Scope, instant
 from dslkit.ledger import Ledger
 from dslkit.report import figures, outcomes, spending, summary, timing
-from dslkit.report.figures import Dimension, Scope, Timing, Views
+from dslkit.report.facts import gather
 from dslkit.report.markup import Block, block, style_element
 from dslkit.report.timeline import timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from dslkit.analysis.scope import Views
+    from dslkit.report.facts import Facts
+    from dslkit.report.figures import Dimension, Timing
 
 LISTED_ITEMS = 40
 LISTED_CALLS = 8
@@ -32,14 +35,18 @@ class Report:
         self.scope = scope
 
     @cached_property
+    def facts(self) -> Facts:
+        """The scope's calls and items, gathered when first needed."""
+        return gather(self.views, self.scope)
+
+    @cached_property
     def overview(self) -> summary.Overview:
         """The figures that several sections share."""
         return summary.Overview(
             scope=self.scope,
-            sums=figures.sums(self.views, self.scope),
-            items=figures.item_sums(self.views, self.scope),
-            latency=figures.quantiles(self.views, self.scope, "latency_s")[0],
-            offline=figures.offline_calls(self.views, self.scope),
+            sums=figures.sums(self.facts),
+            items=figures.item_sums(self.facts),
+            latency=figures.quantiles(self.facts, "latency_s")[0],
         )
 
     def heading(self, title: str) -> Block:
@@ -55,7 +62,7 @@ class Report:
         sums = self.overview.sums
         if sums.first is None or sums.last is None:
             return block([])
-        return block([spending.over_time(timeline(self.views, self.scope, sums.first, sums.last))])
+        return block([spending.over_time(timeline(self.facts, sums.first, sums.last))])
 
     def breakdown(self) -> Block:
         """Spend by model, stage, run and tag."""
@@ -66,7 +73,7 @@ class Report:
             ("tag", "Tag", "no tag"),
         )
         parts = [
-            spending.breakdown(figures.sums_by(self.views, self.scope, dimension), what, missing)
+            spending.breakdown(figures.sums_by(self.facts, dimension), what, missing)
             for dimension, what, missing in dimensions
         ]
         parts.append(spending.tokens(self.overview.sums))
@@ -79,33 +86,33 @@ class Report:
         measured = [
             timing.Distribution(
                 name,
-                figures.quantiles(self.views, self.scope, name)[0],
-                figures.histogram(self.views, self.scope, name),
+                figures.quantiles(self.facts, name)[0],
+                figures.histogram(self.facts, name),
             )
             for name in _TIMINGS
         ]
-        by_model = timing.by_model(figures.quantiles(self.views, self.scope, "latency_s", by_model=True))
+        by_model = timing.by_model(figures.quantiles(self.facts, "latency_s", by_model=True))
         return block([*timing.distributions(measured), timing.percentiles(measured), by_model])
 
     def failures(self) -> Block:
         """Errors and retries by kind."""
         if not self.overview.sums.attempts:
             return block([])
-        return block(outcomes.failures(figures.failures(self.views, self.scope), self.overview.sums))
+        return block(outcomes.failures(figures.failures(self.facts), self.overview.sums))
 
     def items(self) -> Block:
         """Items of batches: verdicts, findings, tokens, cost, seconds."""
         sums = self.overview.items
         if not sums.items and not self.overview.sums.attempts:
             return block([])
-        rows = figures.items(self.views, self.scope, LISTED_ITEMS)
+        rows = figures.items(self.facts, LISTED_ITEMS)
         return block([outcomes.verdicts(sums), outcomes.items(rows, sums.items)])
 
     def notable_calls(self) -> Block:
         """The dearest, slowest and most retried calls."""
-        dearest = figures.top_calls(self.views, self.scope, "cost_usd", LISTED_CALLS)
-        slowest = figures.top_calls(self.views, self.scope, "latency_s", LISTED_CALLS)
-        retried = figures.top_calls(self.views, self.scope, "attempts", LISTED_CALLS)
+        dearest = figures.top_calls(self.facts, "cost_usd", LISTED_CALLS)
+        slowest = figures.top_calls(self.facts, "latency_s", LISTED_CALLS)
+        retried = figures.top_calls(self.facts, "attempts", LISTED_CALLS)
         parts = [
             outcomes.calls(dearest, "Dearest calls"),
             outcomes.calls(slowest, "Slowest calls"),
@@ -122,20 +129,3 @@ def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -
     Raises UsageError for an instant that cannot be read.
     """
     return Report(Ledger(home).snapshot(), Scope(run or None, instant(since), instant(until)))
-
-
-def instant(text: str, now: datetime | None = None) -> datetime | None:
-    """An ISO date or instant, or an age (``30d``, ``12h``) before ``now``; None for the empty text."""
-    text = text.strip()
-    if not text:
-        return None
-    if text[:-1].isdigit() and text[-1] in "dh":
-        age = timedelta(days=int(text[:-1])) if text[-1] == "d" else timedelta(hours=int(text[:-1]))
-        return (now or datetime.now(UTC)) - age
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no date: write 2026-09-01, 2026-09-01T12:00, or an age such as 30d or 12h."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

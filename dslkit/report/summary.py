@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from decimal import Decimal
 
-    from dslkit.report.figures import Scope
+    from dslkit.analysis.scope import Scope
     from dslkit.report.values import ItemSums, Quantiles, Sums
 
 OFFLINE_NOTICE = (
@@ -35,7 +35,6 @@ class Overview:
     sums: Sums
     items: ItemSums
     latency: Quantiles
-    offline: int
 
 
 def heading(overview: Overview, title: str) -> Markup:
@@ -79,7 +78,7 @@ def _lede(overview: Overview) -> str:
     calls = formats.plural(sums.calls, "call")
     if not sums.attempts:
         spending = "No call was made"
-    elif overview.offline == sums.attempts:
+    elif sums.offline == sums.attempts:
         spending = f"Nothing was spent on {calls} to the offline stand-in"
     else:
         spending = _spending(sums)
@@ -122,10 +121,11 @@ def _notices(overview: Overview) -> Iterator[str]:
             "The ledger has no calls or items in this scope. Generate workflows with dslkit batch, or widen the "
             "period; then write the report again."
         )
-    if overview.offline and overview.offline == attempts:
+    offline = overview.sums.offline
+    if offline and offline == attempts:
         yield OFFLINE_NOTICE
-    elif overview.offline:
-        yield PARTLY_OFFLINE_NOTICE.format(f"{overview.offline:,}", formats.plural(attempts, "attempt"))
+    elif offline:
+        yield PARTLY_OFFLINE_NOTICE.format(f"{offline:,}", formats.plural(attempts, "attempt"))
 
 
 def _result_figures(overview: Overview) -> Iterator[Figure]:

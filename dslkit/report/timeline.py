@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from dslkit.report.figures import SCOPED_CALLS, Scope, Views
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from decimal import Decimal
+
+    from dslkit.report.facts import Facts
 
 SERIES = 4  # more colours than this, and "other", cannot be told apart
 OTHER = "other models"
@@ -116,10 +116,10 @@ def bucket_for(first: datetime, last: datetime) -> Bucket:
     return Bucket(unit, size)
 
 
-def timeline(views: Views, scope: Scope, first: datetime, last: datetime) -> Timeline:
+def timeline(facts: Facts, first: datetime, last: datetime) -> Timeline:
     """Spend by bucket and model from ``first`` to ``last``, which are the earliest and latest start in scope."""
     bucket = bucket_for(first, last)
-    rows = _rows(views, scope, bucket)
+    rows = _rows(facts, bucket)
     measure: Measure = next((name for name in MEASURES if any(row[2][name] for row in rows)), "attempts")
     totals: dict[str, Decimal | int] = {}
     for _, model, used in rows:
@@ -141,18 +141,18 @@ def timeline(views: Views, scope: Scope, first: datetime, last: datetime) -> Tim
     return Timeline(measure=measure, bucket=bucket, series=series, bars=bars)
 
 
-def _rows(views: Views, scope: Scope, bucket: Bucket) -> list[tuple[datetime, str, dict[Measure, Decimal | int]]]:
+def _rows(facts: Facts, bucket: Bucket) -> list[tuple[datetime, str, dict[Measure, Decimal | int]]]:
     """(bucket start, model, what it used there).
 
     DuckDB groups by the unit alone; the size is applied here, by the same `Bucket.floor` that fills the gaps.
     """
-    query = f"""{SCOPED_CALLS}
-      SELECT epoch(date_trunc('{bucket.unit}', coalesce(started_at, ended_at) AT TIME ZONE 'UTC')) AS start,
+    query = f"""
+      SELECT epoch(date_trunc('{bucket.unit}', begun AT TIME ZONE 'UTC')) AS start,
         coalesce(request_model, 'unknown model') AS model,
         coalesce(sum(cost_usd), 0) AS cost_usd,
         (coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0))::BIGINT AS tokens, count(*) AS attempts
       FROM scoped GROUP BY ALL"""
     return [
         (bucket.floor(datetime.fromtimestamp(start, UTC)), model, {"cost_usd": cost, "tokens": tokens, "attempts": n})
-        for start, model, cost, tokens, n in views.execute(query, scope.parameters()).fetchall()
+        for start, model, cost, tokens, n in facts.ask_calls(query).fetchall()
     ]

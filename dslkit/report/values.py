@@ -24,6 +24,7 @@ class Sums:
     answered: int
     attempts: int
     runs: int
+    offline: int
     cached_answers: int
     ok: int
     errors: int
@@ -102,7 +103,6 @@ class CallRow:
     cost_usd: Decimal | None
     latency_s: float | None
     wait_s: float
-    outcome: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +112,10 @@ class ItemRow:
     run_id: str
     item_id: str
     model: str
-    mode: str
     verdict: str
     engine: str
     error_findings: int
     warning_findings: int
-    repairs: int
     rounds: int
     reused_from: str | None
     error_message: str | None

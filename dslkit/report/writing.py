@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from nbformat import NotebookNode
 
-NOTEBOOK = "cost_report"
 ASIDE = "aside"  # a cell for those who read the notebook itself
 
 _nbconvert: Any = TemplateExporter  # which has no types
@@ -51,13 +50,18 @@ def write(
     parameters: dict[str, object] = {"home": str(ledger_home)}
     given = {"run": run, "since": _iso(since), "until": _iso(until), "title": title}
     parameters |= {name: value for name, value in given.items() if value}
-    return write_notebook(NOTEBOOK, parameters, output, title=title or "Cost and latency report", home=ledger_home)
+    return _written("cost_report", parameters, output, title=title or "Cost and latency report", home=ledger_home)
 
 
-def write_notebook(
-    name: str, parameters: Mapping[str, object], output: str | Path, *, title: str, home: str | Path
+def write_comparison(
+    ledger_home: str | Path, output: str | Path, first: str, second: str, *, title: str = "Comparison of two runs"
 ) -> Path:
-    """Execute one of the report notebooks and export it; see `write`."""
+    """Execute ``compare_runs.ipynb``: two run ids, or periods as ``2026-09-01..2026-09-15``; see `write`."""
+    parameters = {"home": str(ledger_home), "first": first, "second": second, "title": title}
+    return _written("compare_runs", parameters, output, title=title, home=ledger_home)
+
+
+def _written(name: str, parameters: Mapping[str, object], output: str | Path, *, title: str, home: str | Path) -> Path:
     with TemporaryDirectory(prefix="dslkit-report-") as folder:
         executed = Path(folder) / f"{name}.ipynb"
         result = notebooks.run(notebooks.find(name), executed, parameters, home=home)

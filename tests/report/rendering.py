@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def render(home: Path, output: Path, **parameters: str) -> str:
+def render(home: Path, output: Path, name: str = "cost_report", **parameters: str) -> str:
     """The page over a ledger, as text."""
-    notebook = nbformat.read(notebooks.find("cost_report"), as_version=4)
+    notebook = nbformat.read(notebooks.find(name), as_version=4)
     names: dict[str, Any] = {}
     for cell in notebook.cells:
         if cell.cell_type != "code":

@@ -14,15 +14,19 @@ import journals
 import pytest
 
 from benchmarks import month
+from dslkit.analysis import Scope
 from dslkit.ledger import Ledger
 from dslkit.report import figures
-from dslkit.report.figures import Scope, Timing
+from dslkit.report.facts import gather
 from dslkit.report.timeline import Bucket, bucket_for, timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from journals import Row
+
+    from dslkit.report.facts import Facts
+    from dslkit.report.figures import Timing
 
 SINCE, UNTIL = datetime(2026, 9, 9, tzinfo=UTC), datetime(2026, 9, 21, 11, tzinfo=UTC)
 TIMINGS: tuple[Timing, ...] = ("latency_s", "time_to_first_chunk_s", "throttle_wait_s")
@@ -37,8 +41,8 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module", params=["everything", "one run", "a period"])
-def scoped(request: pytest.FixtureRequest, home: Path) -> tuple[Any, Scope, list[Row], list[Row]]:
-    """Views, a scope, and the attempts and items of it read from the journal."""
+def scoped(request: pytest.FixtureRequest, home: Path) -> tuple[Facts, list[Row], list[Row]]:
+    """A scope's facts, and its attempts and items read from the journal."""
     calls, items = journals.calls(home), journals.items(home)
     scope = Scope()
     if request.param == "one run":
@@ -51,12 +55,12 @@ def scoped(request: pytest.FixtureRequest, home: Path) -> tuple[Any, Scope, list
         items = [row for row in items if SINCE <= datetime.fromisoformat(row["started_at"]) < UNTIL]
     assert calls
     assert items
-    return Ledger(home).snapshot(), scope, calls, items
+    return gather(Ledger(home).snapshot(), scope), calls, items
 
 
 def test_sums(scoped) -> None:
-    views, scope, calls, _ = scoped
-    found = asdict(figures.sums(views, scope))
+    facts, calls, _ = scoped
+    found = asdict(figures.sums(facts))
     expected = journals.sums(calls)
     assert {name: found[name] for name in expected} == expected
     assert found["wait_s"] == pytest.approx(journals.total(calls, "throttle_wait_s"))
@@ -74,8 +78,8 @@ def test_sums(scoped) -> None:
     ],
 )
 def test_sums_by(scoped, dimension, key) -> None:
-    views, scope, calls, _ = scoped
-    found = {row.name: asdict(row) for row in figures.sums_by(views, scope, dimension)}
+    facts, calls, _ = scoped
+    found = {row.name: asdict(row) for row in figures.sums_by(facts, dimension)}
     expected = {name: journals.sums(rows) for name, rows in journals.grouped(calls, key).items()}
     assert {name: {k: row[k] for k in expected[name]} for name, row in found.items()} == expected
     costs = [row["cost_usd"] for row in found.values()]
@@ -84,9 +88,9 @@ def test_sums_by(scoped, dimension, key) -> None:
 
 @pytest.mark.parametrize("timing", TIMINGS)
 def test_quantiles(scoped, timing) -> None:
-    views, scope, calls, _ = scoped
+    facts, calls, _ = scoped
     values = journals.timed(calls, timing)
-    [found] = figures.quantiles(views, scope, timing)
+    [found] = figures.quantiles(facts, timing)
     assert (found.count, found.longest) == (len(values), values[-1])
     assert found.none == sum(value < 0.001 for value in values)
     expected = [journals.percentile(values, part) for part in (0.5, 0.95, 0.99)]
@@ -94,17 +98,17 @@ def test_quantiles(scoped, timing) -> None:
 
 
 def test_quantiles_by_model(scoped) -> None:
-    views, scope, calls, _ = scoped
+    facts, calls, _ = scoped
     groups = journals.grouped(calls, lambda row: [row["request_model"]])
     expected = {name: journals.percentile(journals.timed(rows, "latency_s"), 0.95) for name, rows in groups.items()}
-    found = figures.quantiles(views, scope, "latency_s", by_model=True)
+    found = figures.quantiles(facts, "latency_s", by_model=True)
     assert {row.name: row.p95 for row in found} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("timing", TIMINGS)
 def test_histogram(scoped, timing) -> None:
-    views, scope, calls, _ = scoped
-    bins = figures.histogram(views, scope, timing)
+    facts, calls, _ = scoped
+    bins = figures.histogram(facts, timing)
     values = [value for value in journals.timed(calls, timing) if value >= 0.001]
     expected = Counter(floor(log10(value) * figures.BINS_PER_DECADE) for value in values)
     assert [b.count for b in bins] == [expected[k] for k in range(min(expected), max(expected) + 1)]
@@ -113,7 +117,7 @@ def test_histogram(scoped, timing) -> None:
 
 
 def test_failures(scoped) -> None:
-    views, scope, calls, _ = scoped
+    facts, calls, _ = scoped
     answered = {row["call_id"] for row in calls if row["outcome"] == "ok"}
     failed = [row for row in calls if row["outcome"] != "ok"]
 
@@ -122,14 +126,14 @@ def test_failures(scoped) -> None:
 
     expected = Counter(map(kind, failed))
     recovered = Counter(kind(row) for row in failed if row["call_id"] in answered)
-    found = figures.failures(views, scope)
+    found = figures.failures(facts)
     assert {(f.http_status, f.error_type, f.outcome): f.attempts for f in found} == expected
     assert {(f.http_status, f.error_type, f.outcome): f.recovered for f in found if f.recovered} == recovered
 
 
 @pytest.mark.parametrize("order", ["cost_usd", "latency_s", "attempts"])
 def test_top_calls(scoped, order) -> None:
-    views, scope, calls, _ = scoped
+    facts, calls, _ = scoped
     totals: dict[str, Any] = defaultdict(lambda: Decimal(0) if order == "cost_usd" else 0)
     for row in calls:
         if not row.get("cache_hit"):
@@ -137,18 +141,18 @@ def test_top_calls(scoped, order) -> None:
                 order
             ] or 0
     expected = sorted((value for value in totals.values() if value > (order == "attempts")), reverse=True)[:8]
-    found = figures.top_calls(views, scope, order, 8)
+    found = figures.top_calls(facts, order, 8)
     assert [getattr(row, order) for row in found] == pytest.approx(expected)
     assert all(totals[row.call_id] == pytest.approx(getattr(row, order)) for row in found)
 
 
 def test_items(home, scoped) -> None:
     """An item's cost is that of all its calls, also of those made after the period ended."""
-    views, scope, _, items = scoped
+    facts, _, items = scoped
     spent: dict[Any, Any] = defaultdict(list)
     for row in journals.calls(home):
         spent[row["run_id"], row["item_id"]].append(row)
-    sums = figures.item_sums(views, scope)
+    sums = figures.item_sums(facts)
     verdicts = Counter(row["verdict"] for row in items)
     assert (sums.items, sums.working, sums.clean, sums.errors, sums.failed) == (
         len(items), verdicts["working"], verdicts["clean"], verdicts["errors"], verdicts["failed"],
@@ -158,22 +162,22 @@ def test_items(home, scoped) -> None:
     assert sums.cost_usd == cost
     assert sums.unpriced == sum(map(journals.unpriced, of_items))
     assert sums.cost_per_working == cost / verdicts["working"]
-    for row in figures.items(views, scope, 10_000):
+    for row in figures.items(facts, 10_000):
         own = spent[row.run_id, row.item_id]
         assert row.tokens == journals.total(own, "input_tokens") + journals.total(own, "output_tokens")
         assert row.calls == len({call["call_id"] for call in own})
 
 
 def test_items_that_need_a_look_come_first(home) -> None:
-    rows = figures.items(Ledger(home).snapshot(), Scope(), 10_000)
+    rows = figures.items(gather(Ledger(home).snapshot(), Scope()), 10_000)
     order = ["failed", "errors", "clean", "working"]
     assert [order.index(row.verdict) for row in rows] == sorted(order.index(row.verdict) for row in rows)
 
 
 def test_timeline(scoped) -> None:
-    views, scope, calls, _ = scoped
+    facts, calls, _ = scoped
     first, last = min(row["at"] for row in calls), max(row["at"] for row in calls)
-    found = timeline(views, scope, first, last)
+    found = timeline(facts, first, last)
     expected: dict[datetime, Decimal] = defaultdict(Decimal)
     for row in calls:
         expected[found.bucket.floor(row["at"])] += row["cost"] or 0
@@ -193,7 +197,7 @@ def test_timeline_adds_up_small_models_and_small_units(tmp_path) -> None:
     month.record(replace(made, starts=starts), str(tmp_path))
     calls = journals.calls(tmp_path)
     first, last = min(row["at"] for row in calls), max(row["at"] for row in calls)
-    found = timeline(Ledger(tmp_path).snapshot(), Scope(), first, last)
+    found = timeline(gather(Ledger(tmp_path).snapshot(), Scope()), first, last)
     assert found.bucket.size > 1
     assert len(found.series) == 5
     assert sum(sum(bar.values) for bar in found.bars) == sum(row["cost"] or 0 for row in calls)
@@ -202,7 +206,7 @@ def test_timeline_adds_up_small_models_and_small_units(tmp_path) -> None:
 def test_what_has_no_price_adds_up_to_what_the_usage_command_says(home) -> None:
     """Unknown price, unknown outcome and no answer are told apart here; together they are what `usage` counts."""
     ledger = Ledger(home)
-    sums, usage = figures.sums(ledger.snapshot(), Scope()), ledger.usage()
+    sums, usage = figures.sums(gather(ledger.snapshot(), Scope())), ledger.usage()
     assert sums.unpriced + sums.unanswered + sums.unknown == usage.unknown_price_calls
     assert sums.cost_usd == usage.estimated_cost_usd
     assert sums.tokens == usage.total_tokens

@@ -1,0 +1,209 @@
+"""Two runs or periods side by side; `compare_runs.ipynb` calls the methods in order."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dslkit.analysis.compare import FEWEST, compare
+from dslkit.analysis.scope import scope_of
+from dslkit.ledger import Ledger
+from dslkit.report import charts, formats
+from dslkit.report.charts import Span
+from dslkit.report.markup import Block, Cell, Column, Picture, Table, Tone, block, picture, render, style_element, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dslkit.analysis.compare import Change, Comparison, Evidence, Side, Unit
+    from dslkit.analysis.scope import Scope, Views
+
+_BETTER_HIGHER = frozenset({"share"})
+_WORDS: dict[Evidence, str] = {
+    "higher": "higher",
+    "lower": "lower",
+    "none": "no evidence of a change",
+    "too few": "too few to tell",
+}
+_WIDEST = 200.0  # percent; what is further off is drawn at the edge
+
+
+class ComparisonReport:
+    """Sections of a comparison; A is the first side, B the second, and a change is always B minus A."""
+
+    def __init__(self, views: Views, first: Scope, second: Scope) -> None:
+        self.views = views
+        self._scopes = first, second
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The figures behind all sections."""
+        return compare(self.views, *self._scopes)
+
+    def heading(self, title: str) -> Block:
+        """Title, what changed in a sentence, and what was compared."""
+        found = self.comparison
+        scope = f"A: {_name(found.first.scope)} · B: {_name(found.second.scope)}"
+        header = render("heading", title=title, lede=_lede(found), scope=scope, notices=list(_notices(found)))
+        return block([style_element(), header])
+
+    def sides(self) -> Block:
+        """What was made and spent on each side."""
+        sides = self.comparison.first, self.comparison.second
+        lines = (
+            ("Items made", [formats.count(len(side.items)) for side in sides]),
+            ("Working", [f"{side.working:,} ({formats.share(side.working, len(side.items))})" for side in sides]),
+            ("Reused, not compared", [formats.count(side.reused) for side in sides]),
+            ("Spend", [_spend(side) for side in sides]),
+            ("Attempts", [formats.count(side.attempts) for side in sides]),
+            ("Models", [", ".join(side.models) or formats.UNKNOWN for side in sides]),
+        )
+        rows = [[Cell(name), *(Cell(value) for value in values)] for name, values in lines]
+        columns = [Column("", number=False), Column("A"), Column("B")]
+        return block([table(Table("What is compared", columns, rows))])
+
+    def changes(self) -> Block:
+        """Every measure with its change, its interval and what can be said of it."""
+        changes = self.comparison.changes
+        rows = [[*_values(change), _interval(change), _verdict(change)] for change in changes]
+        columns = [
+            Column("Measure", number=False),
+            Column("A"),
+            Column("B"),
+            Column("Change"),
+            Column("95 % interval"),
+            Column("Evidence", number=False),
+        ]
+        numbers = Table("Changes from A to B", columns, rows)
+        spans = [_span(change) for change in changes if change.low is not None and change.first]
+        if not spans:
+            return block([table(numbers)])
+        drawn = Picture(
+            caption="Change from A to B, with 95 % intervals",
+            note=_scale(spans),
+            wide=charts.spans(spans, charts.WIDE),
+            narrow=charts.spans(spans, charts.NARROW),
+            alt="Intervals of change from A to B, in percent: " + "; ".join(map(_spoken, spans)) + ".",
+        )
+        return block([picture(drawn), table(numbers)])
+
+
+def read_comparison(home: str | Path, first: str, second: str) -> ComparisonReport:
+    """Two run ids, or periods as ``2026-09-01..2026-09-15``, of the ledger in a folder."""
+    return ComparisonReport(Ledger(home).snapshot(), scope_of(first), scope_of(second))
+
+
+def _lede(found: Comparison) -> str:
+    told = [change for change in found.changes if change.evidence in {"higher", "lower"}]
+    if not found.changes:
+        return "Nothing was made or answered on both sides that could be compared."
+    if not told:
+        return "No evidence of a change in any measure: what differs is within chance."
+    return "B against A: " + ", ".join(_told(change) for change in told) + "."
+
+
+def _told(change: Change) -> str:
+    what = change.name[0].lower() + change.name[1:]
+    share = _relative(change)
+    if share is None:
+        return f"{what} {change.evidence}"
+    if share >= 100 and change.first and change.second:  # noqa: PLR2004 - "twice" is easier to grasp than "100 % more"
+        return f"{what} {change.second / change.first:.1f} times as much"
+    unit = "points" if change.unit == "share" else "%"
+    return f"{what} {change.evidence} by {abs(share):.0f}{formats.NARROW_SPACE}{unit}"
+
+
+def _notices(found: Comparison) -> Iterator[str]:
+    if found.paired:
+        yield f"Compared item by item: {formats.plural(found.pairs, 'item')} that both sides made."
+    elif found.first.items and found.second.items:
+        yield "The sides made different items, so they are compared as two samples: their difficulty may differ too."
+    unpriced = found.first.unpriced + found.second.unpriced
+    if unpriced:
+        yield f"{formats.plural(unpriced, 'call')} of unknown price; the cost of their items is left out."
+
+
+def _name(scope: Scope) -> str:
+    if scope.run:
+        return f"run {scope.run}"
+    begin = formats.minute(scope.since) if scope.since else "the beginning"
+    return f"{begin} to {formats.minute(scope.until) if scope.until else 'now'} (UTC)"
+
+
+def _spend(side: Side) -> str:
+    missing = f" + {formats.plural(side.unpriced, 'call')} of unknown price" if side.unpriced else ""
+    return f"{formats.usd(side.cost_usd)}{missing}"
+
+
+def _values(change: Change) -> list[Cell]:
+    share = _relative(change)
+    points = "points" if change.unit == "share" else "%"
+    text = formats.UNKNOWN if share is None else f"{_signed(share)}{formats.NARROW_SPACE}{points}"
+    number = f"{formats.plural(change.number, 'pair')}" if change.paired else f"{change.number:,} on the smaller side"
+    return [
+        Cell(change.name, detail=number),
+        *(Cell(_write(v, change.unit)) for v in (change.first, change.second)),
+        Cell(text),
+    ]
+
+
+def _interval(change: Change) -> Cell:
+    if change.low is None or change.high is None:
+        return Cell(formats.UNKNOWN)
+    low, high = (_scaled(change, bound) for bound in (change.low, change.high))
+    return Cell(formats.UNKNOWN if low is None or high is None else f"{_signed(low)} to {_signed(high)}")
+
+
+def _verdict(change: Change) -> Cell:
+    tone: Tone = "quiet"
+    if change.evidence in {"higher", "lower"}:
+        tone = "good" if (change.evidence == "higher") == (change.unit in _BETTER_HIGHER) else "bad"
+    return Cell(_WORDS[change.evidence], tone)
+
+
+def _write(value: float | None, unit: Unit) -> str:
+    if value is None:
+        return formats.UNKNOWN
+    match unit:
+        case "share":
+            return formats.share(value, 1)
+        case "usd":
+            return formats.dollars(value)
+        case "seconds":
+            return formats.seconds(value)
+        case _:
+            return f"{value:,.1f}" if value < FEWEST * 10 else formats.count(value)
+
+
+def _scaled(change: Change, difference: float) -> float | None:
+    """A difference in percent of A; of shares in percentage points."""
+    if change.unit == "share":
+        return difference * 100
+    return difference / change.first * 100 if change.first else None
+
+
+def _relative(change: Change) -> float | None:
+    return None if change.difference is None else _scaled(change, change.difference)
+
+
+def _signed(percent: float) -> str:
+    return f"{'+' if percent >= 0 else '−'}{abs(percent):.{0 if abs(percent) >= 10 else 1}f}"  # noqa: PLR2004 - two digits
+
+
+def _span(change: Change) -> Span:
+    low, middle, high = (
+        max(-_WIDEST, min(_WIDEST, _scaled(change, value or 0) or 0))
+        for value in (change.low, change.difference, change.high)
+    )
+    return Span(change.name, low, middle, high, clear=change.evidence in {"higher", "lower"})
+
+
+def _scale(spans: Sequence[Span]) -> str:
+    beyond = any(max(abs(span.low), abs(span.high)) >= _WIDEST for span in spans)
+    note = "percent of A; of working items in percentage points"
+    return f"{note}; beyond {_WIDEST:.0f} drawn at the edge" if beyond else note
+
+
+def _spoken(span: Span) -> str:
+    return f"{span.name} {_signed(span.middle)}, from {_signed(span.low)} to {_signed(span.high)}"

@@ -1,0 +1,107 @@
+"""The calls and items of one scope, gathered once into small temporary tables that the figures are computed from.
+
+Telling calls from attempts by ``count(DISTINCT call_id)`` is what would make a report of a million calls slow.  Few
+calls have several attempts, so those alone are looked up (table ``several``), and sums are taken once, for every
+combination of model, stage, run and tags that occurs (table ``cells``): all other sums are sums of these.
+"""
+
+# ruff: noqa: S608 - queries are put together from constants of this file; every value from outside is bound
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dslkit.analysis.scope import Rows, Scope, Views
+
+_IN_SCOPE = """
+  ($run IS NULL OR run_id = $run)
+  AND ($since IS NULL OR coalesce(started_at, ended_at) >= $since)
+  AND ($until IS NULL OR coalesce(started_at, ended_at) < $until)
+"""
+_SCOPED = f"WITH scoped AS (SELECT *, coalesce(started_at, ended_at) AS begun FROM calls WHERE {_IN_SCOPE})"
+
+# These three, and attempts refused before any token was read (which cost nothing), are all that has no cost:
+# tokens whose price is not known, no answer and no status, and an outcome that was never written.
+_UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
+_UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
+  AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
+
+_SEVERAL = f"""{_SCOPED}
+  SELECT call_id, min(attempt) AS opening, bool_or(outcome = 'ok') AS answered
+  FROM scoped SEMI JOIN (SELECT DISTINCT call_id FROM scoped WHERE attempt > 1) USING (call_id) GROUP BY call_id
+"""
+_CELLS = f"""{_SCOPED}, marked AS (
+    SELECT scoped.*, opening IS NULL OR attempt = opening AS opens, coalesce(answered, outcome = 'ok') AS answered
+    FROM scoped LEFT JOIN {{several}} AS several USING (call_id))
+  SELECT request_model AS model, stage, run_id AS run, tags,
+    count(*) FILTER (opens) AS calls,
+    count(*) FILTER (opens AND answered) AS answered,
+    count(*) AS attempts,
+    count(*) FILTER (provider_name = 'dslkit') AS offline,
+    count(*) FILTER (cache_hit) AS cached_answers,
+    count(*) FILTER (outcome = 'ok') AS ok,
+    count(*) FILTER (outcome = 'error') AS errors,
+    count(*) FILTER (outcome = 'cancelled') AS cancelled,
+    count(*) FILTER (outcome = 'unknown') AS unknown,
+    sum(cost_usd) AS cost_usd,
+    count(*) FILTER ({_UNPRICED}) AS unpriced,
+    count(*) FILTER ({_UNANSWERED}) AS unanswered,
+    count(*) FILTER (usage_source = 'estimated') AS estimated,
+    sum(input_tokens) AS input_tokens,
+    sum(cache_read_input_tokens) AS cached_tokens,
+    sum(output_tokens) AS output_tokens,
+    sum(reasoning_output_tokens) AS reasoning_tokens,
+    sum(throttle_wait_s) AS wait_s,
+    sum(latency_s) AS busy_s,
+    min(begun) AS first,
+    max(begun) AS last
+  FROM marked GROUP BY request_model, stage, run_id, tags
+"""
+_ITEMS = f"""
+  WITH scoped AS (FROM items WHERE {_IN_SCOPE}), spent AS (
+    SELECT run_id, item_id, count(*) FILTER (attempt = 1) AS calls, sum(cost_usd) AS cost_usd,
+      coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens,
+      count(*) FILTER ({_UNPRICED}) AS unpriced
+    FROM calls
+    WHERE ($run IS NULL OR run_id = $run) AND run_id IS NOT NULL AND item_id IS NOT NULL
+    GROUP BY run_id, item_id
+  )
+  SELECT run_id, item_id, model, verdict, engine, error_findings, warning_findings, rounds, reused_from, error_message,
+    coalesce(calls, 0) AS calls, coalesce(tokens, 0)::BIGINT AS tokens, cost_usd, coalesce(unpriced, 0) AS unpriced,
+    seconds
+  FROM scoped LEFT JOIN spent USING (run_id, item_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One scope of a ledger, gathered.
+
+    Tables: ``several``, calls of more than one attempt; ``cells``, sums for each model, stage, run and tags; ``items``,
+    with what all their calls used, also those outside of the period.
+    """
+
+    views: Views
+    scope: Scope
+    several: str
+    cells: str
+    items: str
+
+    def ask(self, query: str, **values: Any) -> Rows:
+        """A query over the tables."""
+        return self.views.execute(query, values)
+
+    def ask_calls(self, query: str, **values: Any) -> Rows:
+        """A query over ``scoped``, the attempts in scope with their columns and ``begun``; further CTEs may lead it."""
+        return self.views.execute(f"{_SCOPED}{query}", self.scope.parameters() | values)
+
+
+def gather(views: Views, scope: Scope, name: str = "scoped") -> Facts:
+    """Fill the tables; ``name`` tells several scopes of one connection apart."""
+    facts = Facts(views, scope, f"{name}_several", f"{name}_cells", f"{name}_items")
+    for table, query in ((facts.several, _SEVERAL), (facts.cells, _CELLS), (facts.items, _ITEMS)):
+        create = f"CREATE OR REPLACE TEMP TABLE {table} AS {query.format(several=facts.several)}"
+        views.execute(create, scope.parameters())
+    return facts
