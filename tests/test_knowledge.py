@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,6 @@ from dslkit.errors import UsageError
 from dslkit.knowledge import Knowledge, Pattern, shipped_patterns
 from dslkit.knowledge.index import KEPT_INDEXES
 from dslkit.knowledge.patterns import ID_FORM, dump, parse
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

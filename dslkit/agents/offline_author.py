@@ -10,11 +10,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dslkit.agents.offline.laying import AppMode, lay
-from dslkit.agents.offline.reading import Reading, read
+from dslkit.agents.offline.rounds import read
 from dslkit.knowledge.patterns import Pattern, shipped_patterns
+
+if TYPE_CHECKING:
+    from dslkit.agents.offline.reading import Reading
 
 HONEST = (
     "I am dslkit's offline stand-in, no language model: I only write Dify workflows, and only when asked with dslkit's"

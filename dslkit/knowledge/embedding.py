@@ -20,17 +20,21 @@ class WordLlamaEmbedding(EmbeddingFunction[Embeddable]):
         self._model = _model()
 
     def __call__(self, input: Embeddable) -> Embeddings:  # noqa: A002 - Chroma checks the parameter's name
+        """Embed the texts."""
         return list(self._model.embed(list(input), norm=True))
 
     @staticmethod
     def name() -> str:
+        """Name under which Chroma knows it."""
         return "dslkit-wordllama"
 
     def get_config(self) -> dict[str, Any]:
+        """Give what it was made with: nothing."""
         return {}
 
     @staticmethod
     def build_from_config(config: dict[str, Any]) -> WordLlamaEmbedding:  # noqa: ARG004 - nothing to configure
+        """Make it again, as Chroma does when it opens a collection."""
         return WordLlamaEmbedding()
 
 

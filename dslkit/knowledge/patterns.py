@@ -109,7 +109,8 @@ def check_id(pattern_id: str) -> None:
     """Raise UsageError unless the id is a safe file name in lower case."""
     if len(pattern_id) > MAX_ID_LENGTH or not ID_FORM.fullmatch(pattern_id):
         raise UsageError(
-            f"{pattern_id!r} cannot be a pattern's id: use up to {MAX_ID_LENGTH} lower-case letters, digits and hyphens."
+            f"{pattern_id!r} cannot be a pattern's id: use lower-case letters, digits and hyphens,"
+            f" {MAX_ID_LENGTH} characters at most."
         )
 
 

@@ -14,7 +14,10 @@ from dslkit.knowledge.patterns import Pattern, shipped_patterns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PLAIN_SYSTEM = "You are a careful expert in the field of the task. You do exactly what it says, keep to its limits, and give the result alone."
+PLAIN_SYSTEM = (
+    "You are a careful expert in the field of the task. You do exactly what it says, keep to its limits, and give the"
+    " result alone."
+)
 LEAST_LIKENESS = 0.16
 
 
@@ -32,7 +35,7 @@ def system_prompt(task: str, patterns: Sequence[Pattern] = ()) -> str:
 
 
 def code(task: str, patterns: Sequence[Pattern] = (), *, gives: Sequence[str], takes: int = 1) -> dict[str, Any] | None:
-    """Parameters of the code node that does the likest work, of those with ``takes`` variables and these output types."""
+    """The code node that does the likest work, of those with so many variables and outputs of these types."""
 
     def fits(param: dict[str, Any]) -> bool:
         return len(param["variables"]) == takes and [kind for _, kind in param["outputs"]] == list(gives)

@@ -14,7 +14,7 @@ Port = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a node gives.  ``text`` refers to it inside text, ``ref`` elsewhere."""
+    """What a node gives; ``label`` says to a model what it is."""
 
     name: str
     node: str
@@ -22,10 +22,12 @@ class Value:
 
     @property
     def ref(self) -> list[str]:
+        """The value in a field that takes a reference."""
         return [self.name, self.node]
 
     @property
     def text(self) -> str:
+        """The value inside a text."""
         return f"{{{{#{self.node}.{self.name}#}}}}"
 
 
