@@ -23,6 +23,7 @@ from dslkit.dify.nodes import (
 )
 from dslkit.dify.references import Selector, Use, uses
 
+MAX_NESTING: Final = 50
 _MAX_TYPE_DEPTH: Final = 30
 
 
@@ -208,7 +209,7 @@ class Graph:
         if position is None:
             return False
         scope: str | None = later
-        for _ in range(len(self.nodes)):
+        for _ in range(MAX_NESTING):
             if scope is None or scope not in self.nodes:
                 return False
             mask = self._ancestors.get(scope)
@@ -220,13 +221,29 @@ class Graph:
         return False
 
     def containers_of(self, id_: str) -> list[str]:
-        """The containers around a node, innermost first."""
+        """The containers around a node, innermost first; what lies more than MAX_NESTING levels out is left out."""
         found: list[str] = []
         parent = self.nodes[id_].parent if id_ in self.nodes else ""
-        while parent and parent in self.nodes and parent not in found:
+        while parent in self.nodes and parent not in found and len(found) < MAX_NESTING:
             found.append(parent)
             parent = self.nodes[parent].parent
         return found
+
+    @cached_property
+    def inside_themselves(self) -> frozenset[str]:
+        """Nodes whose owners, followed up, come back to them or never end."""
+        settled: set[str] = set()
+        circular: set[str] = set()
+        for id_ in self.nodes:
+            path: dict[str, None] = {}
+            current = id_
+            while current in self.nodes and current not in settled and current not in path:
+                path[current] = None
+                current = self.nodes[current].parent
+            if current in path or current in circular:
+                circular |= path.keys()
+            settled |= path.keys()
+        return frozenset(circular)
 
     @cached_property
     def uses(self) -> dict[str, list[Use]]:

@@ -206,7 +206,7 @@ def _owner(node: Node, report: Report) -> None:
         report.error(
             "parent-type", f"{named(node)} is inside {named(owner)}, which holds no nodes.", "Correct parentId.", node
         )
-    elif node.parent in report.graph.containers_of(node.parent):
+    elif node.id in report.graph.inside_themselves:
         report.error("parent-cycle", f"{named(node)} is inside itself.", "Correct parentId.", node)
     elif owner.parent:
         report.warning(

@@ -18,6 +18,7 @@ from dslkit.records import Finding, Repair
 
 __all__ = ["REPAIRS", "repair_document"]
 
+MAX_NODES: Final = 1_000
 _MAX_ROUNDS: Final = 25
 
 _Rule = Callable[[Mend, Sequence[Finding]], None]
@@ -56,7 +57,12 @@ REPAIRS: Final[Mapping[str, _Rule]] = {
 
 
 def repair_document(document: dict[str, Any]) -> tuple[Repair, ...]:
-    """Mend a document in place, until nothing more can be; returns what was done, in order."""
+    """Mend a document in place, until nothing more can be; returns what was done, in order.
+
+    Nobody's reply has more than MAX_NODES nodes: larger graphs are left as they are.
+    """
+    if len(Graph(document).raw_nodes) > MAX_NODES:
+        return ()
     done: list[Repair] = []
     tried: set[tuple[str, int]] = set()
     for _ in range(_MAX_ROUNDS):

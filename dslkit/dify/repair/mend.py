@@ -14,16 +14,23 @@ if TYPE_CHECKING:
 
 
 class Mend:
-    """One round over a document.  ``graph`` is read once; ``refresh`` after a change of nodes or edges."""
+    """One round over a document; ``refresh`` after a change of nodes, edges or types."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         self.done: list[Repair] = []
-        self.graph = Graph(document)
+        self._graph: Graph | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """The document's graph, read when it is asked for."""
+        if self._graph is None:
+            self._graph = Graph(self.document)
+        return self._graph
 
     def refresh(self) -> None:
-        """Read the graph again."""
-        self.graph = Graph(self.document)
+        """Have the graph read again: the document has changed."""
+        self._graph = None
 
     def log(self, code: str, message: str, node: str | None = None) -> None:
         """Name a change."""
