@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S: Final = 60.0
 _ENTRY: Final = Path(__file__).parent / "engine_worker" / "__main__.py"
+# Nothing of the user's; the one setting keeps glibc from reserving address space for every thread, which is limited.
+_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "2"}
 _CHUNK: Final = 1 << 16
 _LONGEST_REPLY: Final = 64 << 20
 
@@ -52,7 +54,7 @@ class EngineProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={},
+                env=_ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,
             )

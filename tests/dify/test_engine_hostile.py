@@ -159,6 +159,15 @@ def test_workers_are_renewed(engine: Engine) -> None:
         assert len(set(pids)) == 2
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_does_not_grow_with_what_was_run(alone: Engine) -> None:
+    sizes = []
+    for i in range(90):
+        alone.run(rendering(f"{i} {{{{ x }}}}"))
+        sizes.append(int(Path(f"/proc/{only(alone).pid}/statm").read_text().split()[1]) * 4096)
+    assert sizes[-1] - sizes[30] < 1_500_000
+
+
 def test_closing_ends_the_processes(engine: Engine) -> None:
     with Engine(engine.python, workers=1) as short:
         short.run(rendering("{{ x }}"))
