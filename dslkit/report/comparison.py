@@ -139,7 +139,7 @@ def _spend(side: Side) -> str:
 def _values(change: Change) -> list[Cell]:
     share = _relative(change)
     points = "points" if change.unit == "share" else "%"
-    text = formats.UNKNOWN if share is None else f"{_signed(share)}{formats.NARROW_SPACE}{points}"
+    text = formats.UNKNOWN if share is None else f"{formats.signed(share)}{formats.NARROW_SPACE}{points}"
     number = f"{formats.plural(change.number, 'pair')}" if change.paired else f"{change.number:,} on the smaller side"
     return [
         Cell(change.name, detail=number),
@@ -152,7 +152,7 @@ def _interval(change: Change) -> Cell:
     if change.low is None or change.high is None:
         return Cell(formats.UNKNOWN)
     low, high = (_scaled(change, bound) for bound in (change.low, change.high))
-    return Cell(formats.UNKNOWN if low is None or high is None else f"{_signed(low)} to {_signed(high)}")
+    return Cell(formats.UNKNOWN if low is None or high is None else f"{formats.signed(low)} to {formats.signed(high)}")
 
 
 def _verdict(change: Change) -> Cell:
@@ -187,10 +187,6 @@ def _relative(change: Change) -> float | None:
     return None if change.difference is None else _scaled(change, change.difference)
 
 
-def _signed(percent: float) -> str:
-    return f"{'+' if percent >= 0 else '−'}{abs(percent):.{0 if abs(percent) >= 10 else 1}f}"  # noqa: PLR2004 - two digits
-
-
 def _span(change: Change) -> Span:
     low, middle, high = (
         max(-_WIDEST, min(_WIDEST, _scaled(change, value or 0) or 0))
@@ -206,4 +202,4 @@ def _scale(spans: Sequence[Span]) -> str:
 
 
 def _spoken(span: Span) -> str:
-    return f"{span.name} {_signed(span.middle)}, from {_signed(span.low)} to {_signed(span.high)}"
+    return f"{span.name} {formats.signed(span.middle)}, from {formats.signed(span.low)} to {formats.signed(span.high)}"

@@ -92,6 +92,11 @@ def share(part: float | Decimal, whole: float | Decimal) -> str:
     return f"{percent:.0f}{NARROW_SPACE}%"
 
 
+def signed(percent: float) -> str:
+    """With its sign, as a whole number, with one decimal below ten: ``+29``, ``+4.1``."""
+    return f"{'+' if percent >= 0 else '−'}{abs(percent):,.{0 if abs(percent) >= 9.95 else 1}f}"
+
+
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """``1 call``, ``1,204 calls``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -68,6 +68,7 @@ class Figure:
     value: str
     notes: Sequence[str] = field(default_factory=tuple)
     tone: Tone = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dslkit.analysis.scope import Scope, instant
 from dslkit.ledger import Ledger
-from dslkit.report import figures, outcomes, spending, summary, timing
+from dslkit.report import figures, key_figures, outcomes, spending, summary, timing
 from dslkit.report.facts import gather
 from dslkit.report.markup import Block, block, style_element
+from dslkit.report.pace import pace
 from dslkit.report.timeline import timeline
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ class Report:
     What there is nothing to say about is an empty block.
     """
 
-    def __init__(self, views: Views, scope: Scope) -> None:
+    def __init__(self, views: Views, scope: Scope, *, now: datetime | None = None) -> None:
         self.views = views
         self.scope = scope
+        self.end = scope.until or now or datetime.now(UTC)
 
     @cached_property
     def facts(self) -> Facts:
@@ -47,7 +50,21 @@ class Report:
             sums=figures.sums(self.facts),
             items=figures.item_sums(self.facts),
             latency=figures.quantiles(self.facts, "latency_s")[0],
+            before=self._before(),
+            pace=None if self.scope.run else pace(self.views, self.end),
         )
+
+    def _before(self) -> summary.Totals | None:
+        """Totals of the period of the same length before this one; None where there is no period or no call in it."""
+        since = self.scope.since
+        if self.scope.run or since is None or since >= self.end:
+            return None
+        facts = gather(self.views, Scope(since=since - (self.end - since), until=since), "before")
+        sums = figures.sums(facts)
+        if not sums.attempts:
+            return None
+        latency = figures.quantiles(facts, "latency_s")[0]
+        return summary.Totals(sums=sums, items=figures.item_sums(facts), latency=latency)
 
     def heading(self, title: str) -> Block:
         """Title, the answer in a sentence, period and scope."""
@@ -55,7 +72,7 @@ class Report:
 
     def key_figures(self) -> Block:
         """Spend, working workflows, calls, tokens, latency, waits and failures; what is unknown is named."""
-        return block([summary.key_figures(self.overview)])
+        return block([key_figures.key_figures(self.overview)])
 
     def spend_over_time(self) -> Block:
         """Spend in buckets that suit the period, by model."""

@@ -15,7 +15,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
 
 from dslkit import notebooks
-from dslkit.errors import DslkitError
+from dslkit.analysis import instant
+from dslkit.errors import DslkitError, UsageError
 from dslkit.report.markup import style_element, stylesheet
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write(
         DslkitError: the notebook failed; names the error of its cell.
     """
     parameters: dict[str, object] = {"home": str(ledger_home)}
-    given = {"run": run, "since": _iso(since), "until": _iso(until), "title": title}
+    given = {"run": run, "since": _readable(since), "until": _readable(until), "title": title}
     parameters |= {name: value for name, value in given.items() if value}
     return _written("cost_report", parameters, output, title=title or "Cost and latency report", home=ledger_home)
 
@@ -65,6 +66,8 @@ def _written(name: str, parameters: Mapping[str, object], output: str | Path, *,
     with TemporaryDirectory(prefix="dslkit-report-") as folder:
         executed = Path(folder) / f"{name}.ipynb"
         result = notebooks.run(notebooks.find(name), executed, parameters, home=home)
+        if result.error_type == UsageError.__name__:
+            raise UsageError(result.error_message)
         if result.status != "completed":
             raise DslkitError(f"The report's notebook failed: {result.error_type}: {result.error_message}")
         return export(executed, output, title=title)
@@ -138,5 +141,8 @@ def _replace(output: Path, text: str) -> Path:
     return output
 
 
-def _iso(moment: datetime | str | None) -> str | None:
-    return moment.isoformat() if isinstance(moment, datetime) else moment
+def _readable(moment: datetime | str | None) -> str | None:
+    """A parameter of the notebook; UsageError before a kernel starts when it could not be read there."""
+    text = moment.isoformat() if isinstance(moment, datetime) else moment
+    instant(text or "")
+    return text

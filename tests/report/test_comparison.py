@@ -9,7 +9,7 @@ from rendering import render
 from test_page import text_of
 
 from benchmarks import month
-from dslkit.errors import DslkitError, UsageError
+from dslkit.errors import UsageError
 from dslkit.report import read_comparison, write_comparison
 
 
@@ -61,6 +61,6 @@ def test_different_periods_are_said_to_be_two_samples(month_home, tmp_path) -> N
 def test_a_run_that_is_not_there(home, tmp_path) -> None:
     with pytest.raises(UsageError, match="no call or item of run 'nobody'"):
         _ = read_comparison(home[0], "nobody", home[1]).comparison
-    with pytest.raises(DslkitError, match="nobody"):
+    with pytest.raises(UsageError, match="nobody"):
         write_comparison(home[0], tmp_path / "page.html", "nobody", home[1])
     assert not (tmp_path / "page.html").exists()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+import journals
 import pytest
 from rendering import render
 
 from benchmarks import month
 from dslkit.errors import DslkitError, UsageError
-from dslkit.report import read, write
+from dslkit.ledger import Ledger
+from dslkit.report import formats, read, write
+from dslkit.report.pace import pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +150,46 @@ def test_a_period_with_nothing_in_it(month_home, tmp_path) -> None:
     assert "since 2027-01-01 00:00 (UTC)" in text
 
 
+def test_change_against_the_period_before(month_home, tmp_path) -> None:
+    """Ten days against the ten days before them, computed again from the journal."""
+    calls = journals.calls(month_home)
+    days = [datetime(2026, 9, day, tzinfo=UTC) for day in (5, 15, 25)]
+    before, now = (
+        journals.sums(row for row in calls if begin <= row["at"] < end) for begin, end in itertools.pairwise(days)
+    )
+    text = text_of(render(month_home, tmp_path / "report.html", since="2026-09-15", until="2026-09-25"))
+    change = (now["calls"] / before["calls"] - 1) * 100
+    assert f"before {before['calls']:,}, now {formats.signed(change)} %" in text
+    change = float(now["cost_usd"] / before["cost_usd"] - 1) * 100
+    assert f"before {formats.usd(before['cost_usd'])}, now {formats.signed(change)} %" in text
+    assert text.count("points") == 3
+    assert "before " not in text_of(render(month_home, tmp_path / "all.html")).split("Spend over time", maxsplit=1)[0]
+
+
+def test_pace_of_the_month(month_home) -> None:
+    """What was spent this month, and for each day that is left the mean of the last seven."""
+    end = datetime(2026, 9, 21, tzinfo=UTC)
+    known = [row for row in journals.calls(month_home) if row["cost"] is not None and row["at"] < end]
+    so_far = sum(row["cost"] for row in known)
+    recent = sum(row["cost"] for row in known if row["at"] >= end - timedelta(days=7))
+    found = pace(Ledger(month_home).snapshot(), end)
+    assert found.month == datetime(2026, 9, 1, tzinfo=UTC)
+    assert found.so_far == so_far
+    assert found.a_day == recent / 7
+    assert found.estimate == so_far + recent / 7 * 10
+
+
+@pytest.mark.parametrize("end", [datetime(2026, 11, 1, tzinfo=UTC), month.FIRST_DAY + timedelta(hours=20)])
+def test_no_pace_without_recent_spend_or_a_day_of_history(month_home, end) -> None:
+    assert pace(Ledger(month_home).snapshot(), end) is None
+
+
+def test_the_last_month_is_over_at_its_end(month_home) -> None:
+    found = pace(Ledger(month_home).snapshot(), datetime(2026, 10, 1, tzinfo=UTC))
+    assert found.month.month == 9
+    assert found.estimate == found.so_far
+
+
 class _Elements(HTMLParser):
     """The elements of a page and whether they nest."""
 
@@ -199,7 +245,16 @@ def test_every_chart_says_what_it_shows_and_has_its_numbers(month_home, tmp_path
 
 
 def test_what_fails_in_the_notebook_is_told_and_leaves_no_file(month_home, tmp_path) -> None:
-    with pytest.raises(DslkitError, match="'yesterday' is no date"):
+    (tmp_path / "home").mkdir()
+    shutil.copytree(month_home / "ledger", tmp_path / "home" / "ledger")
+    (tmp_path / "home" / "ledger" / "manifest.json").write_text("no manifest")
+    with pytest.raises(DslkitError, match="notebook failed: LedgerError"):
+        write(tmp_path / "home", tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_wrong_date_is_told_before_a_kernel_starts(month_home, tmp_path) -> None:
+    with pytest.raises(UsageError, match="'yesterday' is no date"):
         write(month_home, tmp_path / "report.html", since="yesterday")
     assert not (tmp_path / "report.html").exists()
 
