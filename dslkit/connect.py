@@ -7,6 +7,8 @@ windows, whatever process they live in.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from datetime import UTC
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +16,24 @@ from dslkit.errors import SettingsError
 from dslkit.ledger import Ledger
 from dslkit.llm import client as clients
 from dslkit.llm import many
+from dslkit.llm.budget import Budget
 from dslkit.llm.cache import AnswerStore
 from dslkit.llm.estimate import Estimator
-from dslkit.llm.exchange import Seam
 from dslkit.llm.gate import Gate
 from dslkit.llm.limits import UNLIMITED, Limits
 from dslkit.llm.many import Ask, Asks, Completed, ManyOptions
 from dslkit.llm.offline import Answerer, OfflineServer
 from dslkit.llm.recorder import AttemptHook, HookedRecorder, Recorder
 from dslkit.llm.retry import RetryPolicy
+from dslkit.llm.seam import Seam
 from dslkit.llm.sharing import MemoryState, file_state, lane_name
+from dslkit.pricing import Prices
+from dslkit.records import Usage
 from dslkit.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from datetime import date, datetime
     from pathlib import Path
 
 OFFLINE_PROVIDER = "dslkit"
@@ -176,6 +182,7 @@ class _Wiring:
             refunds=limits.refunds,
             max_wait_s=limits.max_wait_s,
             cache=self._cache(),
+            budget=self._budget(),
         )
 
     @property
@@ -193,6 +200,19 @@ class _Wiring:
             requests=self._settings.requests_per_minute,
             tokens=self._settings.tokens_per_minute,
             concurrency=concurrency,
+        )
+
+    def _budget(self) -> Budget | None:
+        per_run, per_day = self._settings.budget_per_run_usd, self._settings.budget_per_day_usd
+        if per_run is None and per_day is None:
+            return None
+        prices = Prices(self._settings.prices)
+        return Budget(
+            self._home / "throttle" / "budget.json",
+            price_of=partial(_price_of, prices),
+            per_run_usd=per_run,
+            per_day_usd=per_day,
+            spent_before=partial(_spent_before, Ledger(self._home), prices),
         )
 
     def _cache(self) -> AnswerStore | None:
@@ -221,3 +241,32 @@ class _Wiring:
             return gate
 
         return gate_for
+
+
+def _price_of(
+    prices: Prices, provider: str, model: str, usage: Usage, moment: datetime, tier: str | None
+) -> Decimal | None:
+    return prices.price(usage, provider=provider, model=model, date=moment, tier=tier).cost_usd
+
+
+_SPENT = """
+    SELECT run_id, provider_name, request_model, service_tier, started_at, outcome, cost_usd,
+           estimated_input_tokens, estimated_output_tokens
+    FROM calls
+    WHERE started_at::TIMESTAMP::DATE = ? OR run_id = ?
+"""
+
+
+def _spent_before(ledger: Ledger, prices: Prices, day: date, run_id: str | None) -> tuple[Decimal, Decimal]:
+    """USD of a day and of a run by the ledger; calls of unknown outcome at the price of their estimate."""
+    on_day = in_run = Decimal(0)
+    for run, provider, model, tier, started_at, outcome, cost, input_tokens, output_tokens in (
+        ledger.snapshot().execute(_SPENT, [day, run_id]).fetchall()
+    ):
+        known = cost
+        if known is None and outcome == "unknown":
+            usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+            known = _price_of(prices, provider, model, usage, started_at, tier)
+        on_day += (known or 0) if started_at.astimezone(UTC).date() == day else 0
+        in_run += (known or 0) if run_id is not None and run == run_id else 0
+    return on_day, in_run

@@ -20,7 +20,7 @@ from dslkit.llm.transport import AsyncSeamTransport, SeamTransport, telling_when
 if TYPE_CHECKING:
     import aiohttp
 
-    from dslkit.llm.exchange import Seam
+    from dslkit.llm.seam import Seam
 
 AsyncHttpClient: TypeAlias = httpx2.AsyncClient
 HttpClient: TypeAlias = httpx2.Client

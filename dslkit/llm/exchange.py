@@ -9,36 +9,32 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
 
 from dslkit.llm import attribution
-from dslkit.llm.estimate import Estimate, Estimator
-from dslkit.llm.gate import Clock, Gate, Permit
-from dslkit.llm.headers import server_limits
+from dslkit.llm.attempt import Attempt
 from dslkit.llm.protocol import (
-    CHARS_PER_TOKEN,
-    Answer,
     EventStream,
     RequestFacts,
     asking_for_usage,
     read_answer,
     request_facts,
 )
-from dslkit.llm.recorder import NullRecorder, Recorder
-from dslkit.llm.retry import TOO_MANY_REQUESTS, RetryPolicy, Verdict, judge_status
-from dslkit.records import Attribution, CallEnd, CallStart, Outcome, Usage
+from dslkit.llm.retry import TOO_MANY_REQUESTS, Verdict, judge_status
+from dslkit.records import Attribution, CallEnd, CallStart, Usage
 
 if TYPE_CHECKING:
     from dslkit.llm.cache import AnswerStore, Stored
+    from dslkit.llm.gate import Gate, Permit
+    from dslkit.llm.seam import Seam
 
 logger = logging.getLogger(__name__)
 
-GateFor = Callable[[str, str, str], Gate]
 _NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -47,9 +43,7 @@ _NEVER_SENT = (
     httpx2.ProxyError,
 )
 _TRANSIENT = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
-_MESSAGE_CHARS = 500
-DEFAULT_UNREAD_S = 60.0
-_OK, _UNAVAILABLE = 200, 503
+_OK = 200
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.01, 0.25  # how often to look whether an equal request has its answer
 
 
@@ -94,131 +88,6 @@ class Work:
 
 
 Step: TypeAlias = Admit | Send | Read | Pause | Work
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seam:
-    """What calls share: where to queue, whom to tell, how stubborn to be.
-
-    ``gate_for`` gives the gate of (provider, key, model).  ``provider_name`` is derived from the address when None.
-    A stream that nobody reads for ``unread_s`` seconds is closed.
-    """
-
-    gate_for: GateFor
-    recorder: Recorder = field(default_factory=NullRecorder)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    estimator: Estimator = field(default_factory=Estimator)
-    provider_name: str | None = None
-    refunds: bool = False
-    max_wait_s: float | None = None
-    unread_s: float = DEFAULT_UNREAD_S
-    cache: AnswerStore | None = None
-    utc_now: Callable[[], datetime] = utc_now
-
-
-class Attempt:
-    """The bookkeeping of one attempt: settled exactly once, its permit released exactly once."""
-
-    def __init__(self, seam: Seam, facts: RequestFacts, estimate: Estimate, start: CallStart, permit: Permit) -> None:
-        self._seam = seam
-        self._facts = facts
-        self._estimate = estimate
-        self._start = start
-        self._settled = False
-        self.permit = permit
-        self.clock: Clock = permit.clock
-        self._began = self.clock()
-        self.first_chunk_at: float | None = None
-
-    @property
-    def facts(self) -> RequestFacts:
-        """Of the request."""
-        return self._facts
-
-    @property
-    def sent_at(self) -> float:
-        """When the bytes left, by the gate's clock."""
-        return self.permit.sent_at if self.permit.sent_at is not None else self._began
-
-    def first_chunk(self) -> None:
-        """The first piece of the answer has arrived."""
-        if self.first_chunk_at is None:
-            self.first_chunk_at = self.clock()
-
-    def told(self, response: httpx2.Response) -> float | None:
-        """Steer everybody by what the response says of limits; returns its Retry-After in seconds."""
-        status = response.status_code
-        limits = server_limits(response.headers, refused=status in {TOO_MANY_REQUESTS, _UNAVAILABLE})
-        if limits.told:
-            self.permit.told(limits)
-        return limits.retry_after_s
-
-    def settle(
-        self,
-        outcome: Outcome,
-        *,
-        answer: Answer | None = None,
-        response: httpx2.Response | None = None,
-        error: BaseException | None = None,
-    ) -> None:
-        """Book what became of it and give the permit back.  Only the first call counts."""
-        if self._settled:
-            return
-        self._settled = True
-        answer = answer or Answer()
-        if answer.usage is not None:
-            self._learn(answer.usage)
-        self.permit.release()
-        self._seam.recorder.settle(self._end(outcome, answer, response, error))
-
-    def estimated(self, output_chars: int) -> Usage:
-        """The usage of an answer of which so much arrived and whose end nobody saw."""
-        output = -(-output_chars // CHARS_PER_TOKEN)
-        return Usage(input_tokens=self._estimate.input_tokens, output_tokens=output, source="estimated")
-
-    def _learn(self, usage: Usage) -> None:
-        self._seam.estimator.learn(self._facts, self._start.attribution.stage, usage)
-        actual = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-        if self._seam.refunds or actual > self.permit.tokens:
-            self.permit.settle(actual)
-
-    def _end(
-        self, outcome: Outcome, answer: Answer, response: httpx2.Response | None, error: BaseException | None
-    ) -> CallEnd:
-        first = self.first_chunk_at
-        failed = outcome != "ok"
-        return CallEnd(
-            call_id=self._start.call_id,
-            attempt=self._start.attempt,
-            outcome=outcome,
-            ended_at=self._seam.utc_now(),
-            latency_s=self.clock() - self.sent_at,
-            usage=answer.usage,
-            time_to_first_chunk_s=first - self.sent_at if first is not None else None,
-            http_status=response.status_code if response is not None else None,
-            response_model=answer.response_model,
-            response_id=answer.response_id,
-            finish_reason=answer.finish_reason,
-            error_type=_error_type(answer, response, error) if failed else None,
-            error_message=_error_message(answer, error) if failed else None,
-            server_request_id=response.headers.get("x-request-id") if response is not None else None,
-        )
-
-
-def _error_type(answer: Answer, response: httpx2.Response | None, error: BaseException | None) -> str:
-    if error is not None:
-        return type(error).__name__
-    return answer.error_code or (str(response.status_code) if response is not None else "unknown")
-
-
-def _error_message(answer: Answer, error: BaseException | None) -> str | None:
-    text = str(error) if error is not None else answer.error_message
-    return text[:_MESSAGE_CHARS] if text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,9 +228,9 @@ class Exchange:
         return self._answered(attempt, response, body, retry_after_s)
 
     def _reserve(self, permit: Permit) -> Attempt:
-        start = self._start(permit.waited_s)
-        self._seam.recorder.reserve(start)
-        return Attempt(self._seam, self._facts, self._estimate, start, permit)
+        attempt = Attempt(self._seam, self._facts, self._estimate, self._start(permit.waited_s), permit)
+        attempt.reserve()
+        return attempt
 
     def _start(self, waited_s: float) -> CallStart:
         return CallStart(

@@ -57,8 +57,8 @@ class ManyOptions:
     """How to go through many requests.
 
     ``at_once`` bounds requests under way; the client's limits hold besides.  ``in_order`` hands answers out in the
-    order of the requests.  ``checkpoint`` names a JSON-lines file: answers go there before they are handed out, and what is
-    there already is not asked again.  ``on_progress`` is told how many are done and how many of these failed.
+    order of the requests.  ``checkpoint`` names a JSON-lines file: answers go there before they are handed out, and
+    what is there already is not asked again.  ``on_progress`` is told how many are done and how many of these failed.
     """
 
     at_once: int = DEFAULT_AT_ONCE

@@ -17,7 +17,8 @@ from dslkit.llm.protocol import Answer, EventStream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from dslkit.llm.exchange import Attempt, Streamed
+    from dslkit.llm.attempt import Attempt
+    from dslkit.llm.exchange import Streamed
     from dslkit.records import Outcome, Usage
 
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})

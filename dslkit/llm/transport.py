@@ -14,13 +14,14 @@ import aiohttp
 import httpx2
 
 from dslkit.llm import door
-from dslkit.llm.exchange import Admit, Pause, Read, Reply, Seam, Send, Step, Steps, Work, steps_of
+from dslkit.llm.exchange import Admit, Pause, Read, Reply, Send, Step, Steps, Work, steps_of
 from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from dslkit.llm.gate import Permit
+    from dslkit.llm.seam import Seam
 
 _BODY_WRITTEN = ("http11.send_request_body.complete", "http2.send_request_body.complete")
 _leaving: ContextVar[Permit | None] = ContextVar("dslkit_leaving", default=None)

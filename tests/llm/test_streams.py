@@ -14,10 +14,10 @@ import pytest
 
 from dslkit.connect import async_openai_client, openai_client
 from dslkit.llm.client import async_client
-from dslkit.llm.exchange import Seam
 from dslkit.llm.gate import Gate
 from dslkit.llm.limits import UNLIMITED, Limits
 from dslkit.llm.offline import OfflineServer
+from dslkit.llm.seam import Seam
 from dslkit.llm.sharing import MemoryState
 
 if TYPE_CHECKING:
