@@ -104,10 +104,19 @@ def _loaded(tree: nodes.Template) -> frozenset[str]:
     """
     loaded: set[str] = set()
     stored = set(_BLOCK_NAMES)
+    foreseen = _foreseen(tree)
     for name in tree.find_all(nodes.Name):
-        (loaded if name.ctx == "load" else stored).add(name.name)
+        if id(name) not in foreseen:
+            (loaded if name.ctx == "load" else stored).add(name.name)
     stored |= {macro.name for macro in tree.find_all(nodes.Macro)}
     return frozenset(loaded - stored)
+
+
+def _foreseen(tree: nodes.Template) -> set[int]:
+    """Names that may be missing: ``name | default(…)`` and ``name is defined``."""
+    tests = (test.node for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined"))
+    filters = (part.node for part in tree.find_all(nodes.Filter) if part.name in ("default", "d"))
+    return {id(node) for node in (*tests, *filters) if isinstance(node, nodes.Name)}
 
 
 def _reject_unsafe(tree: nodes.Template) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from dslkit.dify.check import check
 from dslkit.dify.derive import derive
 from dslkit.dify.graph import Graph
-from dslkit.dify.repair import code, containers, edges, fields, flow, references, templates
+from dslkit.dify.repair import additions, bodies, code, containers, edges, fields, flow, lists, references, templates
 from dslkit.dify.repair.mend import Mend
 from dslkit.records import Finding, Repair
 
@@ -24,35 +24,41 @@ _MAX_ROUNDS: Final = 25
 _Rule = Callable[[Mend, Sequence[Finding]], None]
 
 # In this order: what later ones look at is put right by earlier ones.
-REPAIRS: Final[Mapping[str, _Rule]] = {
-    "version-not-text": fields.version_text,
-    "node-field-missing": fields.missing_fields,
-    "start-variable-label": fields.start_labels,
-    "start-variable-type": fields.start_types,
-    "file-types": fields.file_types,
-    "code-output-type": fields.value_types,
-    "parameter-type": fields.value_types,
-    "edge-id-twice": edges.repeated_ids,
-    "container-start": containers.start_node,
-    "edge-across-border": edges.across_border,
-    "edge-handle": edges.wrong_handles,
-    "reference-output": references.unknown_output,
-    "reference-form": references.malformed,
-    "reference-shape": references.malformed,
-    "reference-node": references.malformed,
-    "reference-into-container": references.into_container,
-    "reference-unreachable": flow.unreachable,
-    "terminal-unreachable": flow.unreachable_end,
-    "reference-not-before": flow.missing_edges,
-    "template-reference": templates.references,
-    "template-variable": templates.unknown_names,
-    "code-fault": code.faults,
-    "code-argument": code.arguments,
-    "code-returns": code.returns,
-    "operator-type": fields.operators,
-    "condition-value": fields.condition_values,
-    "iterator-type": fields.list_of_text,
-    "list-type": fields.list_of_text,
+REPAIRS: Final[Mapping[str, tuple[_Rule, ...]]] = {
+    "version-not-text": (fields.version_text,),
+    "node-field-missing": (fields.missing_fields,),
+    "start-variable-label": (fields.start_labels,),
+    "start-variable-type": (fields.start_types,),
+    "file-types": (fields.file_types,),
+    "code-output-type": (fields.value_types,),
+    "parameter-type": (fields.value_types,),
+    "edge-to-nowhere": (edges.over_nothing,),
+    "edge-id-twice": (edges.repeated_ids,),
+    "iteration-output": (bodies.move_in,),
+    "container-empty": (bodies.move_in,),
+    "container-start": (containers.start_node,),
+    "edge-across-border": (edges.across_border,),
+    "cycle": (edges.back_to_start,),
+    "edge-handle": (edges.wrong_handles,),
+    "iterator-type": (lists.list_of_text,),
+    "list-type": (lists.list_of_text,),
+    "reference-output": (references.asked_of_inside, references.unknown_output, additions.extracted_as_one),
+    "reference-form": (references.malformed,),
+    "reference-shape": (references.malformed,),
+    "reference-node": (references.malformed, references.joined_without_node, references.sole_result),
+    "reference-into-container": (references.into_container,),
+    "reference-unreachable": (flow.unreachable,),
+    "terminal-unreachable": (flow.unreachable_end,),
+    "reference-not-before": (flow.missing_edges,),
+    "template-reference": (templates.references,),
+    "template-fault": (templates.faults,),
+    "template-variable": (templates.unknown_names,),
+    "code-fault": (code.faults,),
+    "code-argument": (code.arguments,),
+    "code-returns": (code.returns,),
+    "tool-unknown": (additions.chart_by_variable,),
+    "operator-type": (fields.operators,),
+    "condition-value": (fields.condition_values,),
 }
 
 
@@ -73,7 +79,8 @@ def repair_document(document: dict[str, Any]) -> tuple[Repair, ...]:
             break
         tried.add((code_, len(done)))
         mend = Mend(document)
-        REPAIRS[code_](mend, [finding for finding in errors if finding.code == code_])
+        for rule in REPAIRS[code_]:
+            rule(mend, [finding for finding in errors if finding.code == code_])
         done += mend.done
     if done:
         derive(document, only=_touched(document, done))

@@ -63,6 +63,40 @@ def _within_border(mend: Mend, edge: Edge) -> tuple[str, str, str] | None:
     return None
 
 
+def back_to_start(mend: Mend, _: Sequence[Finding]) -> None:
+    """An edge back to the start inside a container says "next pass", which a container does by itself."""
+    for edge in list(mend.graph.edges):
+        source, target = mend.graph.nodes.get(edge.source), mend.graph.nodes.get(edge.target)
+        kind = node_kind(target.type) if target else None
+        if source and target and kind and kind.child_entry and source.parent == target.parent:
+            mend.edges.remove(edge.raw)
+            mend.log(
+                "edge-next-pass",
+                f"The next pass begins by itself, without the edge {source.id} -> {target.id}.",
+                source.id,
+            )
+            mend.refresh()
+
+
+def over_nothing(mend: Mend, _: Sequence[Finding]) -> None:
+    """Edges that meet in a node that is not there become one edge over the gap."""
+    graph = mend.graph
+    gaps = {edge.target for edge in graph.edges if edge.target not in graph.nodes and edge.source in graph.nodes}
+    for gap in sorted(gaps):
+        into = [edge for edge in graph.edges if edge.target == gap]
+        out = [edge for edge in graph.edges if edge.source == gap and edge.target in graph.nodes]
+        if len(into) != 1 or len(out) != 1 or into[0].source not in graph.nodes:
+            continue
+        mend.edges.remove(out[0].raw)
+        into[0].raw.update(make_edge(into[0].source, into[0].handle, out[0].target, mend.raw_by_id()))
+        mend.log(
+            "edge-over-gap",
+            f"{into[0].source} leads straight on to {out[0].target}: there is no {gap}.",
+            into[0].source,
+        )
+    mend.refresh()
+
+
 def repeated_ids(mend: Mend, _: Sequence[Finding]) -> None:
     """Give edges ids of their own; an edge that stands twice, word for word, stands once."""
     seen: set[str] = set()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dslkit.dify.check.conditions import fitting
 from dslkit.dify.compile_nodes import ALL_FILE_TYPES, UPLOAD_METHODS
 from dslkit.dify.derive import type_of
-from dslkit.dify.nodes import ANY, CODE_OUTPUT_TYPES, mappings
+from dslkit.dify.nodes import ANY, CODE_OUTPUT_TYPES
 from dslkit.dify.references import copy_data, value_at
 
 if TYPE_CHECKING:
@@ -183,24 +183,6 @@ def condition_values(mend: Mend, findings: Sequence[Finding]) -> None:
         else:
             continue
         mend.log("condition-value", f"The value {value!r} is written as {operator!r} needs it.", node.id)
-
-
-def list_of_text(mend: Mend, findings: Sequence[Finding]) -> None:
-    """Extract as a list what an iteration or list operator goes over, where a parameter extractor gives it."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        match mend.value_of(finding, node) if node else None:
-            case [str() as source_id, str() as name]:
-                source = mend.graph.nodes.get(source_id)
-            case _:
-                continue
-        if source is None or source.type != "parameter-extractor":
-            continue
-        for parameter in mappings(source.data.get("parameters")):
-            if isinstance(parameter, dict) and parameter.get("name") == name and parameter.get("type") == "string":
-                parameter["type"] = "array[string]"
-                mend.log("iterator-type", f"{name} is extracted as a list, for {finding.node} takes one.", source.id)
-                mend.refresh()
 
 
 def version_text(mend: Mend, _: Sequence[Finding]) -> None:

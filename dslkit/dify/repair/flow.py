@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dslkit.dify.nodes import DEFAULT_HANDLE, PREFIXES, handles_of, node_kind
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from dslkit.dify.repair.mend import Mend
     from dslkit.records import Finding
 
-_MAX_NODES = 500  # dominators of larger graphs are not worth their time here
+_COLLECTORS: Final = ("variable-aggregator", "end")  # made to run whichever branch was taken
+_MAX_NODES: Final = 500  # dominators of larger graphs are not worth their time here
 
 
 def missing_edges(mend: Mend, findings: Sequence[Finding]) -> None:
@@ -27,6 +28,7 @@ def missing_edges(mend: Mend, findings: Sequence[Finding]) -> None:
         node = mend.node_of(finding)
         for use in mend.use_of(finding, node) if node else ():
             if node and use.node in mend.graph.nodes and not mend.graph.runs_before(use.node, node.id):
+                _lead_up_to(mend, use.node)
                 _connect(mend, use.node, node)
 
 
@@ -37,6 +39,11 @@ def _connect(mend: Mend, source_id: str, node: Node) -> None:
     target_id = chain.get(source.parent)
     handles = handles_of(source.data)
     if target_id is None or target_id == source_id or handles != (DEFAULT_HANDLE,) or source_id not in graph.reachable:
+        return
+    collects = target_id == node.id and node.type in _COLLECTORS
+    if collects and not graph.runs_before(target_id, source_id):
+        mend.add_edge(source_id, DEFAULT_HANDLE, target_id)
+        mend.log("edge-missing", f"{target_id} now collects from {source_id} too, which it refers to.", target_id)
         return
     ways = Ways(graph, source.parent)
     for point in ways.before(target_id):
@@ -124,7 +131,8 @@ def _lead_to(mend: Mend, node: Node) -> None:
     graph = mend.graph
     if graph.predecessors.get(node.id) or node.parent:
         return
-    sources = {use.node for use in graph.uses[node.id] if use.node in graph.nodes}
+    taken = [use.node for use in graph.uses[node.id] if use.node in graph.nodes]
+    sources = {[id_, *graph.containers_of(id_)][-1] for id_ in taken}
     if not sources:
         sources = {use.node for use in graph.uses[node.id] if use.node in PREFIXES} and {n.id for n in graph.roots}
     usable = [id_ for id_ in graph.nodes if id_ in sources and id_ in graph.reachable and not graph.nodes[id_].parent]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dslkit.dify.nodes import inner_outputs, node_kind, outputs_of
+from dslkit.dify.nodes import ANY, inner_outputs, node_kind, outputs_of
 from dslkit.dify.references import replace_use
 from dslkit.dify.tools import tool_kind
 
@@ -59,11 +59,20 @@ def _meant(graph: Graph, use: Use) -> Selector | None:
         return None
     kind = node_kind(source.type)
     if kind and kind.child_entry and source.parent in graph.nodes:
-        owner = graph.nodes[source.parent]
-        return (owner.id, *use.selector[1:]) if use.field in inner_outputs(owner.data) else None
+        return _of_the_pass(graph, graph.nodes[source.parent], use)
     same = [name for name in outputs_of(source.data) if name.casefold() == use.field.casefold()]
     name = same[0] if len(same) == 1 else main_output(source)
     return (source.id, name) if name and name != use.field else None
+
+
+def _of_the_pass(graph: Graph, owner: Node, use: Use) -> Selector | None:
+    """What a reference to a container's start means: the pass's own values, or a field of its item."""
+    if use.field in inner_outputs(owner.data):
+        return (owner.id, *use.selector[1:])
+    if owner.type != "iteration":
+        return None
+    item = graph.value_type((owner.id, "item"))
+    return (owner.id, "item", *use.selector[1:]) if item in ("object", ANY) else (owner.id, "item")
 
 
 def _refer(mend: Mend, node: Node, use: Use, selector: Selector) -> None:
@@ -113,6 +122,65 @@ def provider_of(graph: Graph, node: Node, name: str) -> str | None:
         and not (other.parent and other.parent not in {node.id, *graph.containers_of(node.id)})
     ]  # fmt: skip
     return givers[0] if len(givers) == 1 else None
+
+
+def asked_of_inside(mend: Mend, findings: Sequence[Finding]) -> None:
+    """An iteration that collects what nobody gives collects the one thing that is asked of its inside."""
+    for finding in findings:
+        node = mend.node_of(finding)
+        if node is None or node.type != "iteration" or mend.field_of(finding, node) != ("output_selector",):
+            continue
+        inside = {child.id for child in mend.graph.children[node.id]}
+        outside = [uses for id_, uses in mend.graph.uses.items() if id_ not in inside and id_ != node.id]
+        asked = {_existing(mend.graph, use) for uses in outside for use in uses if use.node in inside}
+        only = asked.pop() if len(asked) == 1 else None
+        if only:
+            node.data["output_selector"] = list(only)
+            mend.log("iteration-output", "It collects what is asked of its inside.", node.id)
+            mend.refresh()
+
+
+def _existing(graph: Graph, use: Use) -> Selector | None:
+    """What a reference names, or what is meant by it when there is no such output."""
+    return use.selector if graph.value_type(use.selector) else _meant(graph, use)
+
+
+def joined_without_node(mend: Mend, findings: Sequence[Finding]) -> None:
+    """An aggregator that names outputs but no nodes joins those of the nodes that lead to it, one each."""
+    for id_ in dict.fromkeys(finding.node for finding in findings):
+        node = mend.graph.nodes.get(id_ or "")
+        variables = node.data.get("variables") if node and node.type == "variable-aggregator" else None
+        if node is None or not isinstance(variables, list):
+            continue
+        before = list(dict.fromkeys(mend.graph.predecessors.get(node.id, ())))
+        words = {word for entry in variables if isinstance(entry, list) for word in entry}
+        nameless = not words & set(mend.graph.nodes)
+        given = [next((w for w in sorted(words) if w in outputs_of(mend.graph.nodes[i].data)), None) for i in before]
+        if nameless and len(before) == len(variables) and all(given):
+            node.data["variables"] = [[i, name] for i, name in zip(before, given, strict=True)]
+            mend.log("aggregator-nodes", f"It joins what {', '.join(before)} give.", node.id)
+            mend.refresh()
+
+
+def sole_result(mend: Mend, findings: Sequence[Finding]) -> None:
+    """An iteration that collects from a node that is not there collects from the one node its steps end in."""
+    for finding in findings:
+        node = mend.node_of(finding)
+        if node is None or node.type != "iteration" or mend.field_of(finding, node) != ("output_selector",):
+            continue
+        inside = mend.graph.children[node.id]
+        ends = [c for c in inside if c.id not in mend.graph.successors and not node_kind_is_entry(c)]
+        name = main_output(ends[0]) if len(ends) == 1 else None
+        if name:
+            node.data["output_selector"] = [ends[0].id, name]
+            mend.log("iteration-output", f"It collects {name} of {ends[0].id}, where its steps end.", node.id)
+            mend.refresh()
+
+
+def node_kind_is_entry(node: Node) -> bool:
+    """Whether a node is where a container starts."""
+    kind = node_kind(node.type)
+    return kind is not None and kind.child_entry
 
 
 def into_container(mend: Mend, findings: Sequence[Finding]) -> None:

@@ -6,6 +6,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from dslkit.dify.check.templates import TemplateFaultError, names_missing
 from dslkit.dify.nodes import mappings
 from dslkit.dify.plan_references import split_reference
 from dslkit.dify.repair.references import main_output, provider_of
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dslkit.records import Finding
 
 _REFERENCE: Final = re.compile(r"\{\{#([^#{}]{1,200})#\}\}")
+_SET_IN_TEMPLATE: Final = re.compile(r"\{%-?\s*(?:for|set)\s+(\w+)")
+_IDLE_FILTERS: Final = re.compile(r"\s*\|\s*(?:markdown|markdownify)\b(?:\(\s*\))?")
 _CALLS: Final = {"len": "length", "sum": "sum", "str": "string", "int": "int", "float": "float", "abs": "abs"}
 _CALL: Final = re.compile(r"\b(len|sum|str|int|float|abs)\(([\w.]+)\)")
 
@@ -41,8 +44,9 @@ def _nodes(mend: Mend, findings: Sequence[Finding]) -> list[Node]:
 def _as_variable(mend: Mend, node: Node, match: re.Match[str]) -> str:
     parts = split_reference(match.group(1))
     own = {str(entry.get("variable")) for entry in mappings(node.data.get("variables"))}
-    if len(parts) == 1 and parts[0] in own:
-        return "{{ " + parts[0] + " }}"
+    own |= set(_SET_IN_TEMPLATE.findall(node.data["template"]))
+    if parts and parts[0] in own and parts[0] not in mend.graph.nodes and all(map(str.isidentifier, parts)):
+        return "{{ " + ".".join(parts) + " }}"
     selector = _selector(mend.graph, node, parts)
     return "{{ " + _variable_for(node, selector) + " }}" if selector else match.group()
 
@@ -93,6 +97,32 @@ def unknown_names(mend: Mend, findings: Sequence[Finding]) -> None:
             variables.append({"variable": name, "value_selector": [owner, name]})
             mend.log("template-variable", f"The template is given {name} of {owner}.", user.id)
             mend.refresh()
+        elif owner is None:
+            _or_nothing(mend, user, name)
+
+
+def _or_nothing(mend: Mend, node: Node, name: str) -> None:
+    """``{{ name }}`` -> ``{{ name | default('') }}``: what Dify prints for a name that nobody gives, said outright."""
+    pattern = re.compile(r"\{\{(-?\s*\(?)" + re.escape(name) + r"(?=\s*(?:\)|\||-?\}\}))")
+    text = pattern.sub(r"{{\1" + name + "|default('')", node.data["template"])
+    if text != node.data["template"]:
+        node.data["template"] = text
+        mend.log("template-nothing", f"Nobody gives the template {name}; it prints nothing for it.", node.id)
+
+
+def faults(mend: Mend, findings: Sequence[Finding]) -> None:
+    """Mend a template that then parses.
+
+    ``{{% … %}}``, braces doubled once too often, is a block; a filter that would mark text as Markdown is not needed.
+    """
+    for node in _nodes(mend, findings):
+        text = _IDLE_FILTERS.sub("", node.data["template"].replace("{{%", "{%").replace("%}}", "%}"))
+        try:
+            names_missing(text, frozenset())
+        except TemplateFaultError:
+            continue
+        node.data["template"] = text
+        mend.log("template-fault", "The template lost a brace or an idle filter too many, and parses now.", node.id)
 
 
 def _calls(mend: Mend, node: Node) -> None:
