@@ -12,6 +12,7 @@ from dslkit.report import figures, key_figures, outcomes, spending, summary, tim
 from dslkit.report.facts import gather
 from dslkit.report.markup import Block, block, style_element
 from dslkit.report.pace import pace
+from dslkit.report.savings import cache_saving, section, suggestions
 from dslkit.report.timeline import timeline
 
 if TYPE_CHECKING:
@@ -93,8 +94,14 @@ class Report:
             spending.breakdown(figures.sums_by(self.facts, dimension), what, missing)
             for dimension, what, missing in dimensions
         ]
-        parts.append(spending.tokens(self.overview.sums))
+        sums = self.overview.sums
+        saved = cache_saving(self.facts, self.end) if sums.cached_tokens and sums.cost_usd else None
+        parts.append(spending.tokens(sums, saved))
         return block(parts)
+
+    def suggestions(self) -> Block:
+        """What would have been cheaper, with the saving and its grounds."""
+        return block([section(suggestions(self.facts))] if self.overview.sums.cost_usd else [])
 
     def timing(self) -> Block:
         """Latency, time to first chunk and throttle wait: distributions and percentiles."""

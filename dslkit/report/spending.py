@@ -74,8 +74,8 @@ def breakdown(rows: Sequence[Sums], what: str, missing: str) -> Markup:
     return table(Table(f"By {what.lower()}", columns, lines, note=_rest(rest, what) if rest else ""))
 
 
-def tokens(sums: Sums) -> Markup:
-    """Input and output tokens, split into what was cached and what was reasoning."""
+def tokens(sums: Sums, saved: Decimal | None = None) -> Markup:
+    """Input and output tokens, split into what was cached and what was reasoning; ``saved`` is USD by caching."""
     parts = (
         ("Input, read anew", sums.input_tokens - sums.cached_tokens),
         ("Input, from the provider's cache", sums.cached_tokens),
@@ -99,7 +99,8 @@ def tokens(sums: Sums) -> Markup:
     titles = ("Kind", "Tokens", "Share", "For each answered call")
     total = [Cell("All"), Cell(formats.count(sums.tokens)), Cell(""), Cell(formats.count(sums.tokens / calls))]
     columns = [Column(title, number=k > 0) for k, title in enumerate(titles)]
-    return table(Table("Tokens by kind", columns, lines, total=total))
+    note = f"Reading from the provider's cache, not anew, saved about {formats.usd(saved)}." if saved else ""
+    return table(Table("Tokens by kind", columns, lines, note=note, total=total))
 
 
 def _counts(row: Sums) -> list[Cell]:

@@ -1,0 +1,106 @@
+"""Suggestions, and what caching saved, computed again from the journal in plain Python."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import journals
+import pytest
+from rendering import render
+from test_page import text_of
+
+from benchmarks import month
+from dslkit.analysis import Scope
+from dslkit.ledger import Ledger
+from dslkit.pricing import Prices
+from dslkit.records import Usage
+from dslkit.report.facts import Facts, gather
+from dslkit.report.savings import cache_saving, suggestions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+END = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("month")
+    month.record(month.make(1500, seed=3, runs=18), str(folder))
+    return folder
+
+
+def facts_of(home: Path) -> Facts:
+    return gather(Ledger(home).snapshot(), Scope())
+
+
+def test_a_cheaper_model(home) -> None:
+    spent: dict[tuple[str, str], list[journals.Row]] = defaultdict(list)
+    for row in journals.calls(home):
+        spent[row["run_id"], row["item_id"]].append(row)
+    costs: dict[str, list[Decimal]] = defaultdict(list)
+    for item in journals.items(home):
+        own = spent[item["run_id"], item["item_id"]]
+        if not any(map(journals.unpriced, own)):
+            costs[item["model"]].append(sum((row["cost"] for row in own if row["cost"] is not None), Decimal(0)))
+    mean = {model: sum(values) / len(values) for model, values in costs.items()}
+    found = {one.advice: one.saving_usd for one in suggestions(facts_of(home))}
+    expected = len(costs["gpt-4o"]) * (mean["gpt-4o"] - mean["gpt-4o-mini"])
+    assert found["gpt-4o-mini instead of gpt-4o"] == pytest.approx(expected)
+
+
+def test_quality_rounds_that_did_not_help(home) -> None:
+    lost = {
+        (item["run_id"], item["item_id"]) for item in journals.items(home) if item["verdict"] in {"errors", "failed"}
+    }
+    expected = sum(
+        row["cost"]
+        for row in journals.calls(home)
+        if row["stage"] == "quality" and (row["run_id"], row["item_id"]) in lost and row["cost"] is not None
+    )
+    found = {one.advice: one.saving_usd for one in suggestions(facts_of(home))}
+    assert found["Fewer quality rounds"] == expected
+
+
+def test_a_model_that_works_much_less_often_is_not_suggested(tmp_path) -> None:
+    made = month.make(1500, seed=3, runs=18)
+    items = [replace(item, verdict="errors") if item.model == "gpt-4o-mini" else item for item in made.items]
+    month.record(replace(made, items=items), str(tmp_path))
+    assert not any("gpt-4o-mini instead" in one.advice for one in suggestions(facts_of(tmp_path)))
+
+
+def test_too_few_items_suggest_nothing(tmp_path) -> None:
+    month.record(month.make(60, seed=3, runs=6), str(tmp_path))
+    assert not any("instead" in one.advice for one in suggestions(facts_of(tmp_path)))
+
+
+def test_what_caching_saved(home) -> None:
+    """Each call priced again as if nothing had been cached."""
+    prices, expected = Prices(), Decimal(0)
+    for row in journals.calls(home):
+        if row["cost"] and row.get("cache_read_input_tokens") and not row.get("cache_hit"):
+            usage = Usage(
+                input_tokens=row["input_tokens"],
+                output_tokens=row["output_tokens"],
+                reasoning_output_tokens=row["reasoning_output_tokens"],
+                cache_read_input_tokens=0,
+            )
+            anew = prices.price(usage, provider="openai", model=row["request_model"], date=row["at"]).cost_usd
+            expected += anew - row["cost"]
+    assert expected > 0
+    assert cache_saving(facts_of(home), END) == pytest.approx(expected, abs=Decimal("1e-6"))
+
+
+def test_the_page_says_so(home, tmp_path) -> None:
+    text = text_of(render(home, tmp_path / "report.html"))
+    assert "gpt-4o-mini instead of gpt-4o : $" in text
+    assert "Reading from the provider's cache, not anew, saved about $" in text
+
+
+def test_nothing_is_suggested_where_nothing_was_spent(tmp_path) -> None:
+    assert suggestions(facts_of(tmp_path / "nowhere")) == []
+    assert "What would be cheaper" not in text_of(render(tmp_path / "nowhere", tmp_path / "report.html"))
