@@ -57,7 +57,7 @@ def read(rounds: Sequence[str]) -> Reading:
     """Follow the rounds in order.  Where nothing is named, one input and one output are supposed."""
     state = Reading()
     for number, text in enumerate(rounds):
-        _follow(state, text, first=number == 0)
+        _follow(state, wording.readable(text), first=number == 0)
     if not state.inputs:
         state.inputs.append(_supposed_input(state.text))
     if not state.wanted:

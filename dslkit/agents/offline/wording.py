@@ -13,7 +13,9 @@ from dslkit.agents.offline.lexicon import any_of, anywhere, words
 
 Role = Literal["input", "output"]
 
-MAX_DESCRIPTION = 160
+MAX_DESCRIPTION: Final = 160
+MAX_SENTENCE: Final = 1_000
+MAX_TEXT: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,14 @@ def sentences(text: str) -> list[str]:
     guarded = re.sub(r"\b(No|e\.g|i\.e|etc|vs|Mr|Ms|Dr|approx)\.", lambda match: match[0].replace(".", "\u2024"), text)
     parts = re.split(r"(?<=[.!?。])\s+|(?<=[a-z)][.])(?=[A-Z][a-z])|(?<=;)\s+|\n+", guarded)
     return [part.replace("\u2024", ".").strip() for part in parts if part and part.strip()]
+
+
+def readable(text: str) -> str:
+    """The text without what no reader could follow: cues are searched sentence by sentence, so these are bounded."""
+    lines = sentences(text)
+    if len(text) <= MAX_TEXT and all(len(line) <= MAX_SENTENCE for line in lines):
+        return text
+    return " ".join(line if len(line) <= MAX_SENTENCE else f"{line[:MAX_SENTENCE]}." for line in lines)[:MAX_TEXT]
 
 
 def mentions(sentence: str) -> list[Mention]:
