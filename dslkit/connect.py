@@ -19,20 +19,19 @@ from dslkit.llm import many
 from dslkit.llm.budget import Budget
 from dslkit.llm.cache import AnswerStore
 from dslkit.llm.estimate import Estimator
-from dslkit.llm.gate import Gate
+from dslkit.llm.gates import Gates, LaneStatus, shared_status
 from dslkit.llm.limits import UNLIMITED, Limits
 from dslkit.llm.many import Ask, Asks, Completed, ManyOptions
 from dslkit.llm.offline import Answerer, OfflineServer
 from dslkit.llm.recorder import AttemptHook, HookedRecorder, Recorder
 from dslkit.llm.retry import RetryPolicy
 from dslkit.llm.seam import Seam
-from dslkit.llm.sharing import MemoryState, file_state, lane_name
 from dslkit.pricing import Prices
 from dslkit.records import Usage
 from dslkit.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
     from datetime import date, datetime
     from pathlib import Path
 
@@ -124,6 +123,16 @@ def complete_many(asks: Iterable[Ask], *, settings: Settings | None = None, **op
     return many.complete_many(asks, make_client=made, options=ManyOptions(**own))
 
 
+def throttle_status(client: object | None = None, *, settings: Settings | None = None) -> tuple[LaneStatus, ...]:
+    """What goes on at the gates of a client (an openai or http client from here), or of all processes of the home."""
+    if client is None:
+        return shared_status((settings or load_settings()).home / "throttle")
+    seam = clients.seam_of(client)
+    if seam is None or not isinstance(seam.gate_for, Gates):
+        raise TypeError("throttle_status takes a client that was made by dslkit")
+    return seam.gate_for.status()
+
+
 async def _closing(client: clients.AsyncOpenAI, results: AsyncIterator[Completed]) -> AsyncIterator[Completed]:
     async with client:
         async for completed in results:
@@ -174,7 +183,7 @@ class _Wiring:
         offline = self._connection.answer is not None
         limits = self._limits()
         return Seam(
-            gate_for=self._gates(limits),
+            gate_for=Gates(limits, self._home / "throttle"),
             recorder=self._recorder(),
             retry=self._connection.retry,
             estimator=Estimator(refunds=limits.refunds),
@@ -225,22 +234,6 @@ class _Wiring:
         recorder: Recorder = self._connection.recorder or Ledger(self._home, prices=self._settings.prices).recorder()
         hook = self._connection.on_attempt
         return HookedRecorder(recorder, hook) if hook is not None else recorder
-
-    def _gates(self, limits: Limits) -> Callable[[str, str, str], Gate]:
-        """One gate for each key and model, made when first used."""
-        gates: dict[tuple[str, str, str], Gate] = {}
-        folder = self._home / "throttle"
-
-        def gate_for(provider: str, key: str, model: str) -> Gate:
-            gate = gates.get((provider, key, model))
-            if gate is None:
-                shared = limits.shared and limits.windows
-                path = folder / f"{lane_name(provider, key, model)}.lane"
-                state = file_state(path, limits.windows) if shared else MemoryState(limits.windows)
-                gate = gates.setdefault((provider, key, model), Gate(state, concurrency=limits.concurrency))
-            return gate
-
-        return gate_for
 
 
 def _price_of(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from dslkit.llm.headers import server_limits
 from dslkit.llm.protocol import CHARS_PER_TOKEN, Answer, RequestFacts
 from dslkit.llm.retry import TOO_MANY_REQUESTS
 from dslkit.records import CallEnd, CallStart, Outcome, Usage
 
 if TYPE_CHECKING:
-    import httpx2
-
     from dslkit.llm.budget import Reservation
     from dslkit.llm.estimate import Estimate
     from dslkit.llm.gate import Clock, Permit
@@ -93,6 +93,7 @@ class Attempt:
         answer = answer or Answer()
         if answer.usage is not None:
             self._learn(answer.usage)
+        self._adapt(response, error, good=outcome == "ok")
         if self._reservation is not None:
             self._settle_budget(self._reservation, answer.usage, response)
         self.permit.release()
@@ -102,6 +103,13 @@ class Attempt:
         """The usage of an answer of which so much arrived and whose end nobody saw."""
         output = -(-output_chars // CHARS_PER_TOKEN)
         return Usage(input_tokens=self._estimate.input_tokens, output_tokens=output, source="estimated")
+
+    def _adapt(self, response: httpx2.Response | None, error: BaseException | None, *, good: bool) -> None:
+        status = response.status_code if response is not None else 0
+        if status in {TOO_MANY_REQUESTS, _UNAVAILABLE} or isinstance(error, httpx2.TimeoutException):
+            self.permit.overloaded()
+        elif good:
+            self.permit.answered((self.first_chunk_at or self.clock()) - self.sent_at)
 
     def _settle_budget(self, reservation: Reservation, usage: Usage | None, response: httpx2.Response | None) -> None:
         """Refusals, server errors and what was not sent cost nothing; what nobody knows stays at its estimate."""

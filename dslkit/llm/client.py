@@ -34,45 +34,46 @@ __all__ = [
     "async_http_client",
     "client",
     "http_client",
+    "seam_of",
 ]
 
 
 class _AioHttpClient(DefaultAioHttpClient):
     def __init__(self, seam: Seam, **options: Any) -> None:
-        self._seam = seam
+        self.seam = seam
         self.door = Door()
         super().__init__(**options)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
-        return AsyncSeamTransport(_stamped(super()._init_transport(*args, **options)), self._seam)
+        return AsyncSeamTransport(_stamped(super()._init_transport(*args, **options)), self.seam)
 
     def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
-        return AsyncSeamTransport(_stamped(super()._init_proxy_transport(*args, **options)), self._seam)
+        return AsyncSeamTransport(_stamped(super()._init_proxy_transport(*args, **options)), self.seam)
 
 
 class _AsyncHttpxClient(DefaultAsyncHttpxClient):
     def __init__(self, seam: Seam, **options: Any) -> None:
-        self._seam = seam
+        self.seam = seam
         self.door = Door()
         super().__init__(**options)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
-        return AsyncSeamTransport(super()._init_transport(*args, **options), self._seam)
+        return AsyncSeamTransport(super()._init_transport(*args, **options), self.seam)
 
     def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
-        return AsyncSeamTransport(super()._init_proxy_transport(*args, **options), self._seam)
+        return AsyncSeamTransport(super()._init_proxy_transport(*args, **options), self.seam)
 
 
 class _HttpxClient(DefaultHttpxClient):
     def __init__(self, seam: Seam, **options: Any) -> None:
-        self._seam = seam
+        self.seam = seam
         super().__init__(**options)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
-        return SeamTransport(super()._init_transport(*args, **options), self._seam)
+        return SeamTransport(super()._init_transport(*args, **options), self.seam)
 
     def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
-        return SeamTransport(super()._init_proxy_transport(*args, **options), self._seam)
+        return SeamTransport(super()._init_proxy_transport(*args, **options), self.seam)
 
 
 class _AsyncOpenAI(AsyncOpenAI):
@@ -111,6 +112,13 @@ def async_client(seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, 
 def client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **options: Any) -> OpenAI:
     """A plain OpenAI on the seam; ``options`` are its own."""
     return OpenAI(http_client=http_client(seam, inner=inner), max_retries=0, **options)
+
+
+def seam_of(client: object) -> Seam | None:
+    """The seam that a client from here goes through."""
+    http = getattr(client, "_client", client)  # the SDK's clients keep theirs there
+    seam: Seam | None = getattr(http, "seam", None)
+    return seam
 
 
 def _stamped(transport: Any) -> httpx2.AsyncBaseTransport:

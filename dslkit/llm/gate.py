@@ -20,6 +20,7 @@ from dslkit.errors import TooLargeError, WaitTooLongError
 from dslkit.llm.throttle import POLL_S, Lane, WindowUse
 
 if TYPE_CHECKING:
+    from dslkit.llm.adaptive import Adaptive
     from dslkit.llm.headers import ServerLimits
     from dslkit.llm.sharing import State
     from dslkit.records import Priority
@@ -155,7 +156,16 @@ class Permit:
             lane.told(now, sent_at, "requests", limits.requests, limits.requests_left)
             lane.told(now, sent_at, "tokens", limits.tokens, limits.tokens_left)
 
+        self._gate.told()
         self._gate.state.apply(take)
+
+    def answered(self, latency_s: float) -> None:
+        """The server answered in so many seconds."""
+        self._gate.answered(latency_s)
+
+    def overloaded(self) -> None:
+        """The server refused, was overloaded, or did not answer in time."""
+        self._gate.overloaded()
 
     def _enter(self, lane: Lane) -> None:
         self._guard = lane.guard
@@ -201,12 +211,40 @@ class GateStatus:
 class Gate:
     """Admits requests to a lane.  ``concurrency`` bounds those in flight in this process."""
 
-    def __init__(self, state: State, *, concurrency: int = DEFAULT_CONCURRENCY, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        state: State,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        adaptive: Adaptive | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.state = state
         self.clock = clock
-        self.concurrency = concurrency
+        self._concurrency = concurrency
+        self._adaptive = adaptive
         self._reset()
         _gates.add(self)
+
+    @property
+    def concurrency(self) -> int:
+        """In flight at most, as of now."""
+        return self._concurrency if self._adaptive is None else self._adaptive.limit
+
+    def answered(self, latency_s: float) -> None:
+        """The server answered in so many seconds."""
+        if self._adaptive is not None and not self._adaptive.off:
+            self._adaptive.answered(self.clock(), latency_s, self._in_flight)
+
+    def overloaded(self) -> None:
+        """The server refused, was overloaded, or did not answer in time."""
+        if self._adaptive is not None and not self._adaptive.off:
+            self._adaptive.overloaded(self.clock())
+
+    def told(self) -> None:
+        """The server says itself what it takes: nothing is left to be found out."""
+        if self._adaptive is not None:
+            self._adaptive.off = True
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -263,10 +301,16 @@ class Gate:
 
     def give_back(self, permit: Permit) -> None:
         """A permit's request is over: free its place, and its weight if it was never sent."""
-        if permit.sent_at is None:
-            self.state.apply(permit.cancel)
         with self._lock:
             self._in_flight = max(0, self._in_flight - 1)
+            in_flight, waiting = self._in_flight, self._waiting
+
+        def leave(lane: Lane) -> None:
+            if permit.sent_at is None:
+                permit.cancel(lane)
+            lane.presence(self.state.slot, in_flight, waiting)
+
+        self.state.apply(leave)
         self.pump()
 
     def pump(self) -> None:
@@ -350,7 +394,9 @@ class Gate:
         tokens = waiter.tokens
 
         def admit(lane: Lane) -> tuple[float, int]:
-            return lane.admit(now, self.state.slot, tokens), lane.width
+            delay = lane.admit(now, self.state.slot, tokens)
+            lane.presence(self.state.slot, self._in_flight + (delay == 0), self._waiting)
+            return delay, lane.width
 
         delay, width = self.state.run(admit, (POLL_S, 0))
         if delay > 0:

@@ -16,6 +16,8 @@ class Limits:
     A limit of None is taken from what the server says of itself; a stated one is never exceeded, whatever it says.
     ``more`` are further windows (per day, say).  ``refunds`` says that the server charges what was used in the end, not
     what the request allowed.  ``max_wait_s`` bounds the time in the queue.  ``shared`` windows hold for all processes.
+    With ``adapts``, fewer than ``concurrency`` are in flight at a server that says nothing of its limits, for as long
+    as more only make it slower; with nothing stated the first few find out.
     """
 
     requests: float | None = None
@@ -27,6 +29,7 @@ class Limits:
     max_wait_s: float | None = None
     shared: bool = True
     unlimited: bool = False
+    adapts: bool = True
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
@@ -38,6 +41,11 @@ class Limits:
         _ = self.windows  # each limit checks itself
 
     @property
+    def stated(self) -> bool:
+        """Whether any limit is stated, and not left to the server."""
+        return self.requests is not None or self.tokens is not None
+
+    @property
     def windows(self) -> tuple[Limit, ...]:
         """The windows of a key and model; none when there is nothing to limit."""
         if self.unlimited:
@@ -46,4 +54,4 @@ class Limits:
         return plain + self.more
 
 
-UNLIMITED = Limits(unlimited=True, shared=False)
+UNLIMITED = Limits(unlimited=True, shared=False, adapts=False)
