@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,12 +15,15 @@ from dslkit.dify.workflow import Workflow
 
 from .workflow_samples import RICH, codes, compiled, data, edges, node, rich, small
 
+if TYPE_CHECKING:
+    from dslkit.dify.engine import Engine
+
 Plan = dict[str, Any]
 
 
 def _with_nodes(*nodes: dict[str, Any], plan_edges: list[Any], **changes: Any) -> Plan:
     plan = small(**changes)
-    plan["nodes_info"] += nodes
+    plan["nodes_info"] += [{**found, "param": found["param"] | changes.get(f"n{found['id']}", {})} for found in nodes]
     plan["edges"] = plan_edges
     return plan
 
@@ -170,6 +173,92 @@ MENDED: list[tuple[str, Plan, str]] = [
         ),
         "texts compared by =",
     ),
+    (
+        "iterator-split",
+        _with_nodes(
+            _n("5", "iteration", iterator_selector=["text", "2"], output_selector=["text", "5-2"]),
+            _n("5-1", "iteration-start"),
+            _n("5-2", "llm", system="", user="{{#5.item#}}"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "3"]],
+            n3={"outputs": [["text", ["output", "5"]]]},
+        ),
+        "a model's answer to go over",
+    ),
+    (
+        "iteration-body",
+        _with_nodes(
+            *copy.deepcopy(ITERATION[:3]),
+            _n("6", "llm", system="", user="{{#5.item#}}"),
+            plan_edges=[["1", 0, "4"], ["4", 0, "5"], ["5-1", 0, "6"], ["5", 0, "2"], ["2", 0, "3"]],
+            n5={"output_selector": ["text", "6"]},
+        ),
+        "steps beside their iteration",
+    ),
+    ("edge-next-pass", _iterating(plan_edges=[*STRAIGHT, ["5-2", 0, "5-1"]]), "back to the start inside"),
+    (
+        "edge-over-gap",
+        small() | {"edges": [["1", 0, "2"], ["2", 0, "9"], ["9", 0, "3"]]},
+        "over a node that is not there",
+    ),
+    ("iteration-output", _iterating(n5={"output_selector": ["text", "5-9"]}), "collecting from nothing"),
+    (
+        "aggregator-nodes",
+        _with_nodes(
+            _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
+            _n("5", "llm", system="", user="{{#1.topic#}}"),
+            _n("6", "variable-aggregator", variables=[["result", "text"], ["result", "text"]]),
+            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["4", 1, "5"], ["2", 0, "6"], ["5", 0, "6"], ["6", 0, "3"]],
+            n3={"outputs": [["text", ["output", "6"]]]},
+        ),
+        "outputs named without nodes",
+    ),
+    (
+        "extracted-as-one",
+        _with_nodes(
+            _n(
+                "4",
+                "parameter-extractor",
+                query=["text", "2"],
+                parameters=[["A", "a", "string"], ["B", "b", "number"]],
+                instruction="",
+            ),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["output", "4"]]]},
+        ),
+        "the whole of what is extracted",
+    ),
+    (
+        "chart-by-variable",
+        _with_nodes(
+            _n("4", "echarts", chart_type="{{#1.topic#}}", chart_title="t", data="1;2", x_axisORcategories="a;b"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["text", "4"]]]},
+        ),
+        "a kind of chart that a variable names",
+    ),
+    (
+        "template-nothing",
+        _with_nodes(
+            _n("4", "template-transform", variables=[["text", ["text", "2"]]], template="{{ text }} of {{ today }}"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["output", "4"]]]},
+        ),
+        "a name that nobody gives",
+    ),
+    (
+        "template-fault",
+        _with_nodes(
+            _n(
+                "4",
+                "template-transform",
+                variables=[["text", ["text", "2"]]],
+                template="{{% if text %}}{{ text | markdown }}{{% endif %}}",
+            ),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
+            n3={"outputs": [["text", ["output", "4"]]]},
+        ),
+        "braces doubled once too often",
+    ),
 ]
 
 
@@ -267,3 +356,20 @@ def test_every_repair_is_of_a_code_that_checks_use() -> None:
 def test_repairs_and_forgiveness_are_told_together() -> None:
     reply = json.dumps(small(n3={"outputs": [["text", ["output", "2"]]]}))[:-1] + ",}"
     assert codes(Workflow.from_reply(reply).repairs) == ["trailing-comma", "reference-output"]
+
+
+def test_a_repaired_chart_is_drawn_by_one_of_three() -> None:
+    plan = next(plan for code, plan, _ in MENDED if code == "chart-by-variable")
+    document = compiled(plan, repair=True).document
+    tools = {n["data"].get("tool_name") for n in document["workflow"]["graph"]["nodes"]} - {None}
+    assert tools == {"line_chart", "bar_chart", "pie_chart"}
+    assert "categories" in data(document, "4_pie")["tool_parameters"]
+    assert data(document, "3")["outputs"][0]["value_selector"] == ["4_joined", "output"]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("plan", [RICH, *(plan for _, plan, _ in MENDED)], ids=["rich", *(why for _, _, why in MENDED)])
+def test_what_is_clean_runs_on_the_engine(engine: Engine, plan: Plan) -> None:
+    """The checks' promise: free of errors means that Dify's own engine runs it to the end."""
+    run = engine.run(compiled(plan, repair=True).document)
+    assert run.status == "ran", run.findings

@@ -118,7 +118,7 @@ def _returns(node: Node, main: Main, report: Report) -> None:
     )
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
 def main_of(code: str) -> Main | None:
     """``def main`` of some Python; None when there is none.  Raises CodeFaultError when it does not parse."""
     if len(code) > MAX_CODE:

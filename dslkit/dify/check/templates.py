@@ -81,7 +81,7 @@ def names_missing(template: str, variables: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(_names(template) - variables - _GLOBALS))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
 def _names(template: str) -> frozenset[str]:
     if len(template) > MAX_TEMPLATE:
         raise TemplateFaultError(f"it is longer than {MAX_TEMPLATE:,} characters")
