@@ -11,7 +11,7 @@ import math
 
 START = 8.0
 _SMOOTH = 0.2
-_FORGET = 1.002  # the quickest time is believed a little less with each answer
+_FORGET = 0.001  # the quickest time is believed a little less with each round trip
 _QUEUEING = 4.0
 _SHARP, _GENTLE = 0.5, 0.9
 
@@ -38,7 +38,7 @@ class Adaptive:
     def answered(self, now: float, latency_s: float, in_flight: int) -> None:
         """An answer came after ``latency_s``, while so many were in flight."""
         self._latency += (_SMOOTH if self._latency else 1.0) * (latency_s - self._latency)
-        self._quickest = min(self._quickest * _FORGET, self._latency)
+        self._quickest = min(self._quickest * (1 + _FORGET / self._value), self._latency)
         if self._latency > _QUEUEING * self._quickest:
             self._lower(now, _GENTLE)
         elif in_flight * 2 >= self.limit:  # else there is no demand that more room would serve
