@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from dslkit.agents.offline.kinds import file_kind
 from dslkit.agents.offline.lexicon import any_of, anywhere, words
-from dslkit.agents.offline.reading import ALIKE, Input, Part, Reading
+from dslkit.agents.offline.reading import ALIKE, Input, Output, Part, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ _LISTINGS: Final = (
     anywhere(
         r"\b(?:platforms?|types?|categor(?:y|ies)|class(?:es)?|kinds?|intents?|departments?|topics?|groups?|levels?"
         r"|labels?|options?|cases?)\b[^.;:]{0,40}?"
-        r"(?:\b(?:are|include|includes|namely|is one of|as|into|of)\b|:)\s*:?\s*(?P<items>[^.;]+)",
+        r"(?:\b(?:are|include|includes|including|namely|is one of|as|into|of)\b|:)\s*:?\s*(?P<items>[^.;]+)",
     ),
     anywhere(r"\bclassif\w+\b[^.;:]{0,60}?\b(?:into|as)\s+(?:one of\s+)?(?P<items>[^.;]+)"),
     anywhere(r"\bwhether\b[^,.;]{2,60}?\b(?:is|are)\s+(?P<items>[^.;]+)"),
@@ -101,6 +102,11 @@ def condition_of(reading: Reading, text: str) -> Condition | None:
     empty = (match["how"].lower() in _EMPTY) != bool(match["not"])
     there, missing = ("exists", "not exists") if given.type == "file" else ("not empty", "empty")
     return Condition(given, missing if empty else there)
+
+
+def lists_cases(text: str) -> bool:
+    """Whether a text sets out several cases itself: "if A, do this; if B, do that"."""
+    return len(_clauses(text)) > 1
 
 
 def with_cases(reading: Reading) -> list[Part]:
@@ -154,5 +160,10 @@ def _last_word(phrase: str) -> str:
 
 
 def _as_parts(part: Part, cases: Sequence[tuple[str, str]]) -> list[Part]:
-    """Each case with the outputs of the whole part."""
-    return [Part(text, list(part.outputs), case=name.strip(" '\"")) for name, text in cases]
+    """Each case with the outputs of the whole part, a file in the format of the case."""
+    return [Part(text, [_as_here(o, text) for o in part.outputs], case=name.strip(" '\"")) for name, text in cases]
+
+
+def _as_here(output: Output, text: str) -> Output:
+    ending = file_kind(text) if output.kind.startswith("file:") else None
+    return replace(output, kind=f"file:{ending}") if ending else output

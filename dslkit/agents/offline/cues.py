@@ -31,6 +31,7 @@ ITERATE: Final = any_of(
     "for (?:each|every) (?:chapter|section|keyword|topic|sub-?topic|item|entry|row|line|link|url|point)",
     "for (?:each|every) (?:heading|question)",
 )
+FILTER: Final = any_of(r"list operator|filter\w*|only (?:keep|the|process|handle)|sort\w*")
 RUN_CODE: Final = any_of(r"(?:execut\w+|run(?:s|ning)?) (?:the |this |that )?(?:\w+ )?(?:code|program|script)")
 SUMS: Final = any_of(
     r"calculat\w*|comput\w*|sum(?:s|med)?|totals?|average\w*|count(?:s|ed|ing)?|time unit|quarter(?:s|ly)?",

@@ -16,7 +16,7 @@ def through_files(bench: Workbench, given: Input, task: str) -> Value:
     """Each file on its own, by what it is; the results under each other."""
     files = start_value(given)
     kinds = sorted(given.media)
-    if len(kinds) == 1:
+    if len(kinds) == 1 and not cues.FILTER.search(task):
         return bench.join_lists([_each_file(bench, files, kinds[0], task)], "Put together")
     return bench.join_lists(
         [_each_file(bench, _only(bench, files, kind), kind, task) for kind in kinds], "Put together"

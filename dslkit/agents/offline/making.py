@@ -32,6 +32,7 @@ _REVISE: Final = "Revise the result by the remarks of the check and give the rev
 
 def make(bench: Workbench, part: Part, *, first: bool) -> None:
     """Lay a part.  ``first`` parts always have work of their own; a later one may only change the form of a result."""
+    bench.ran = None
     _extract_fields(bench, part)
     if cues.EXTRACT_ADDRESS.search(part.text):
         found = bench.extract(bench.main_text(), [("address in the text", "url", "string")], "Find the address")
@@ -99,7 +100,7 @@ def _write_texts(bench: Workbench, part: Part, texts: Sequence[Output]) -> None:
 def _one_of_several(bench: Workbench, part: Part, output: Output, steps: Sequence[Value] | None) -> Value:
     """A text of its own for each output, all made from the same steps where there are any."""
     if cues.RUN_CODE.search(part.text) and bench.texts and _RESULT_OF_A_RUN.search(output.description):
-        return _run_code(bench)
+        return bench.ran or _run_code(bench)
     said = output.description or output.name.replace("_", " ")
     bench.texts.append(
         bench.write(f"{cues.task_of(part.text)}\n\nGive only this: {said}.", title_of(said), texts=steps)
@@ -148,10 +149,13 @@ def _lay_steps(bench: Workbench, part: Part, texts: Sequence[Output]) -> list[Va
         if written and _describes_image(part, step):
             bench.prompt = bench.write(step, "Prompt of the image")
             continue
-        each = cues.ITERATE.search(step)
-        written.append(
-            through_items(bench, step) if each else bench.write(step, title_of(title or step), images=images)
-        )
+        if cues.RUN_CODE.search(step) and bench.texts:
+            bench.ran = _run_code(bench)
+            written.append(bench.ran)
+        elif cues.ITERATE.search(step):
+            written.append(through_items(bench, step))
+        else:
+            written.append(bench.write(step, title_of(title or step), images=images))
         bench.texts.append(written[-1])
     return written
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dslkit.agents.offline import kinds, outputs, wording
-from dslkit.agents.offline.cases import case_name
+from dslkit.agents.offline.cases import case_name, lists_cases
 from dslkit.agents.offline.lexicon import any_of, anywhere
 from dslkit.agents.offline.reading import ALIKE, Input, Part, Reading
 from dslkit.agents.offline.wording import Mention, Role, overlap
@@ -29,6 +29,7 @@ _REMOVE: Final = anywhere(
     r"(?:(?:the|an?)\s+)?(?P<that>[^,.;]*?)(?=\s+but\b|[,.;]|$)",
     r"\b(?P<this>(?!it\b|there\b)[\w' -]+?)\s+(?:is|are) no longer\b",
 )
+_ITEMS: Final = re.compile(r",|\band\b|\bor\b")
 _NEW_INPUTS: Final = anywhere(
     r"\b(?:change|replace|switch|modify|unify|turn)\w*\b[^.;]*\binputs?\b",
     r"^\s*(?:now,?\s+)?the inputs?\s+(?:can|may|will|should|must|is|are|becomes?|now)\b",
@@ -78,7 +79,8 @@ def _follow(state: Reading, text: str, *, first: bool) -> None:
     replaced = _take_inputs(state, given)
     part = _place_part(state, text, given, first=first, anew=replaced and bool(_TASK.search(text)))
     made = [mention for mention in found if mention.role != "input"]
-    outputs.take(state, part, made, [line for line in lines if line not in swapped], first=first)
+    aside = set(swapped) | {mention.sentence for mention in given} - {mention.sentence for mention in made}
+    outputs.take(state, part, made, [line for line in lines if line not in aside], first=first)
 
 
 def _settled(mention: Mention, state: Reading, swapped: Mapping[str, tuple[Role, str]]) -> Mention:
@@ -151,13 +153,18 @@ def _take_away(state: Reading, lines: list[str]) -> None:
 
 def _remove(state: Reading, phrase: str) -> None:
     """Take away what the phrase names: an input, or else outputs and steps of the text."""
-    unwanted = max(state.inputs, key=lambda one: one.likeness(phrase), default=None)
-    if unwanted and unwanted.likeness(phrase) >= ALIKE:
-        state.inputs.remove(unwanted)
+    unwanted = [found for item in _ITEMS.split(phrase) if (found := _meant(state.inputs, item))]
+    if unwanted:
+        state.inputs = [given for given in state.inputs if given not in unwanted]
         return
     state.drop_outputs(lambda output: output.likeness(phrase) >= _SURELY_ALIKE)
     for part in state.parts:
         part.text = " ".join(line for line in wording.sentences(part.text) if overlap(phrase, line) < ALIKE)
+
+
+def _meant(inputs: Sequence[Input], phrase: str) -> Input | None:
+    best = max(inputs, key=lambda one: one.likeness(phrase), default=None)
+    return best if best and best.likeness(phrase) >= ALIKE else None
 
 
 def _remove_part(state: Reading, phrase: str) -> None:
@@ -187,6 +194,8 @@ def _is_alternative(state: Reading, text: str, given: list[Mention]) -> bool:
     """Whether a round adds a case of which only one runs, rather than more work for every run."""
     if not _BRANCH.search(text) and not any(part.case for part in state.parts):
         return bool(given) and bool(_MAY_INSTEAD.search(text))
+    if lists_cases(text):
+        return False
     if _PARALLEL.search(text) and not _IF.search(text):
         return False
     return bool(_CHOICE.search(text) and _CASE_WORD.search(text))

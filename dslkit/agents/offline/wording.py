@@ -64,10 +64,14 @@ OUTPUT_CUE: Final = any_of(
     r"deliver(?:s|ing)?|creat(?:e|es|ed|ing)|emits?|yields?|exports?|writes?|gives? back|responds?|sends? back",
     r"hands? (?:over|back)|results? in|ends? with|saves?|presents?|presenting|shows?",
     r"(?<!workflow )(?<!system )(?<!it )(?:receives?|gets)",
-    r"(?:convert|turn|transform)\w*\b[^,.;()]*?\b(?:in)?to",
+    r"(?:convert|turn|transform)\w*\b[^,.;()]*?\b(?:in)?to|chang\w+ (?:it|them|this) (?:in)?to",
 )
 _AS_ROLE: Final = re.compile(r"[^.;]{0,40}?\bas (?:an? |the )?(?:\w+ )?(?P<role>input|output)s?\b", re.IGNORECASE)
 _DECIDES: Final = re.compile(r"\b(?:based on|according to|depending on)\s+[^,.;]*$", re.IGNORECASE)
+_USER_GIVES: Final = re.compile(
+    r"\busers?\s+(?:\w+\s+){0,3}(?:provid|upload|enter|suppl|submit|choos|select|specif|giv|input)\w*\b[^.;]*$",
+    re.IGNORECASE,
+)
 _ASIDE: Final = re.compile(r"\b(?:about|on|for|from|of)\s+(?:\w+\s+){0,4}$", re.IGNORECASE)
 
 
@@ -121,6 +125,8 @@ def _role(before: str, after: str) -> Role | None:
     if said:
         return "input" if said["role"].lower() == "input" else "output"
     if _DECIDES.search(before):
+        return "input"
+    if _USER_GIVES.search(before):
         return "input"
     given, made = _last(INPUT_CUE, before), _last(OUTPUT_CUE, before)
     if given == made:

@@ -43,6 +43,7 @@ class Workbench:
     made: dict[str, Value] = field(default_factory=dict)
     files: list[tuple[Output, Value]] = field(default_factory=list)
     prompt: Value | None = None  # written for the next image
+    ran: Value | None = None  # what the program of this part printed
 
     def fork(self) -> Workbench:
         """The same bench for one branch: what is made on it stays on it."""
