@@ -20,10 +20,10 @@ import duckdb
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
+from dslkit.ledger.loading import load_lines
 from dslkit.ledger.manifest import Manifest, Part, Replaced, read_manifest, write_manifest
 from dslkit.ledger.parts import Measure, measured, months, nothing, of_month, read_part, write_part
 from dslkit.ledger.segments import archive, batches, moved_on, ready, seal_orphans
-from dslkit.ledger.snapshot import load_lines
 from dslkit.ledger.viewfile import show_parts
 from dslkit.ledger.views import attempts
 
@@ -37,6 +37,11 @@ BATCH_BYTES = 64 * 1024 * 1024
 GRACE_SECONDS = 3600.0  # replaced parts stay this long, for readers under way
 MERGE_FROM = 8  # so many parts of a size class become one of the next
 LARGEST_ROWS = 4_000_000  # a part that has grown so far is left alone
+
+# Lines lie in the order of the files, so a torn one belongs to the segment of the line before it.
+_TORN = """SELECT coalesce(belongs, '?'), count(*) FROM (
+    SELECT k, last_value(segment IGNORE NULLS) OVER (ORDER BY rowid ROWS UNBOUNDED PRECEDING) AS belongs FROM lines
+) WHERE k IS NULL GROUP BY ALL"""
 
 _held: set[int] = set()
 
@@ -139,7 +144,7 @@ def load_batch(cursor: duckdb.DuckDBPyConnection, batch: dict[str, Path], elsewh
     """Load segments into the tables ``lines`` and ``ended``; return how many torn lines each had, if any."""
     cursor.execute("SET TimeZone = 'UTC'")
     load_lines(cursor, batch)
-    torn = dict(cursor.execute("SELECT segment, count(*) FROM lines WHERE k IS NULL GROUP BY segment").fetchall())
+    torn = dict(cursor.execute(_TORN).fetchall())
     cursor.execute("CREATE TEMP TABLE carried (call_id UUID, attempt INTEGER)")
     keys = sorted(moved_on(batch, elsewhere))
     if keys:

@@ -6,6 +6,8 @@ from typing import Final
 
 Columns = dict[str, str]
 
+LONGEST_LINE: Final = 16 * 1024 * 1024  # bytes; DuckDB's own default
+
 CALLS: Final[Columns] = {
     "call_id": "UUID",
     "attempt": "INTEGER",
@@ -121,7 +123,7 @@ INSTANTS: Final[dict[str, str]] = {
 }
 
 # What one line of a journal may hold.
-LINES: Final[Columns] = {"k": "VARCHAR", **_RECORDED, **CALLS, **RUNS, **ITEMS, **MARKS}
+LINES: Final[Columns] = {"k": "VARCHAR", "segment": "VARCHAR", **_RECORDED, **CALLS, **RUNS, **ITEMS, **MARKS}
 
 
 def quoted(name: str) -> str:
@@ -145,11 +147,10 @@ def empty(columns: Columns) -> str:
     return f"SELECT {nulls} WHERE false"
 
 
-def from_lines(paths: list[str]) -> str:
-    """Read segments, passing over torn and zero-filled lines; ``filename`` says where a row comes from."""
+def from_lines(path: str, *, filename: bool = False) -> str:
+    """Read a file of lines, or all that a pattern matches, passing over torn and zero-filled lines."""
     columns = ", ".join(f"{quoted(name)}: {text(kind)}" for name, kind in LINES.items())
-    files = ", ".join(map(text, paths))
     return (
-        f"read_json([{files}], format = 'newline_delimited', ignore_errors = true, filename = true, "
-        f"maximum_object_size = 268435456, columns = {{{columns}}})"
+        f"read_json({text(path)}, format = 'newline_delimited', ignore_errors = true, filename = {filename}, "
+        f"maximum_object_size = {LONGEST_LINE}, columns = {{{columns}}})"
     )

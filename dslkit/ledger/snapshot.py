@@ -18,8 +18,9 @@ import duckdb
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
 from dslkit.ledger.folder import OPEN, SEALED, is_locked
+from dslkit.ledger.loading import load_lines
 from dslkit.ledger.manifest import Manifest, read_manifest
-from dslkit.ledger.views import SEGMENT, attempts, read_parts, view_queries
+from dslkit.ledger.views import attempts, read_parts, view_queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,14 +58,14 @@ def take_state(folder: Folder) -> State:
 
 def open_snapshot(root: duckdb.DuckDBPyConnection, folder: Folder) -> duckdb.DuckDBPyConnection:
     """A new cursor of the connection with the views ``calls``, ``runs`` and ``items`` of this moment."""
-    missing: duckdb.IOException | None = None
+    missing: Exception | None = None
     for _ in range(ATTEMPTS):
         state = take_state(folder)
         cursor = root.cursor()
         try:
             _load(cursor, state)
             _create_views(cursor, folder, state.manifest)
-        except duckdb.IOException as error:
+        except (duckdb.IOException, FileNotFoundError) as error:
             # A segment was renamed or taken in, or a part replaced, since we looked: look again.
             cursor.close()
             missing = error
@@ -83,16 +84,6 @@ def _load(cursor: duckdb.DuckDBPyConnection, state: State) -> None:
         names = ", ".join(f"({schema.text(name)})" for name in sorted(state.living))
         cursor.execute(f"INSERT INTO living VALUES {names}")
     cursor.execute(f"CREATE TEMP TABLE attempts AS {attempts('lines')}")
-
-
-def load_lines(cursor: duckdb.DuckDBPyConnection, segments: dict[str, Path]) -> None:
-    """Read segments into the temporary table ``lines``; a torn line is a row without a kind."""
-    if segments:
-        source = schema.from_lines([str(path) for path in segments.values()])
-        query = f"SELECT *, {SEGMENT} AS segment FROM {source}"
-    else:
-        query = f"SELECT *, NULL::VARCHAR AS segment FROM ({schema.empty(schema.LINES)})"
-    cursor.execute(f"CREATE TEMP TABLE lines AS {query}")
 
 
 def _create_views(cursor: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest) -> None:

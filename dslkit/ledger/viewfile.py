@@ -106,8 +106,8 @@ def _statements(folder: Folder) -> list[str]:
     A segment leaves the journal only after ``live`` leads to its rows, so whenever the two are listed in this order,
     each record is found in one of them at least; and if in both, it is counted once.
     """
-    journal = schema.from_lines([str(folder.journal / "*.[oj]*")])
-    lines = f"SELECT *, {SEGMENT} AS segment, suffix(filename, '.open') AS living FROM {journal}"
+    journal = schema.from_lines(str(folder.journal / "*.[oj]*"), filename=True)
+    lines = f"SELECT * REPLACE ({SEGMENT} AS segment), suffix(filename, '.open') AS living FROM {journal}"
     unseen = "WHERE segment NOT IN (SELECT segment FROM lines)"
     parts = {kind: f"{read_parts(kind, [str(folder.live / f'{kind}-*.parquet')])} {unseen}" for kind in schema.PARTS}
     queries = view_queries(parts, attempts=attempts("lines"), living="living", priced=True)
