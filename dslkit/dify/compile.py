@@ -53,9 +53,9 @@ def compile_plan(
     """
     if dsl_version not in DSL_VERSIONS:
         raise ValueError(f"dsl_version must be one of {', '.join(DSL_VERSIONS)}, not {dsl_version!r}")
+    if mode not in ("workflow", "advanced-chat"):
+        raise ValueError(f"mode must be workflow or advanced-chat, not {mode!r}")
     app: dict[str, Any] = {**_app(name, mode), **plan.app}
-    if app["mode"] not in ("workflow", "advanced-chat"):
-        raise ValueError(f"mode must be workflow or advanced-chat, not {app['mode']!r}")
     ids = dify_ids(node.id for node in plan.nodes_info)
     context = Context(ids, _asked(plan), _tested_for_presence(plan), model)
     nodes = _nodes(plan, context)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dslkit.dify import loose_json
-from dslkit.dify.plan_forms import Notes, parameter_schemas, read_parameters
+from dslkit.dify.plan_forms import known_type, parameter_schemas, read_parameters
+from dslkit.dify.plan_notes import Notes
 from dslkit.dify.plan_references import NodeIds
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _shell(raw: object, index: int, notes: Notes) -> dict[str, Any] | None:
     if not isinstance(node["id"], str):
         notes.forgive("id-as-number", "Read node ids given as numbers as text.")
         node["id"] = _as_id(node["id"])
-    node["type"] = notes.known_type(str(node["type"]), node["id"])
+    node["type"] = known_type(str(node["type"]), node["id"], notes)
     node["param"] = _param(node, notes)
     return node
 

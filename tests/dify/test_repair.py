@@ -97,6 +97,17 @@ MENDED: list[tuple[str, Plan, str]] = [
         "a node that nothing leads to",
     ),
     (
+        "node-unreachable",
+        _with_nodes(
+            _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
+            _n("5", "template-transform", variables=[], template="Nothing."),
+            _n("6", "variable-aggregator", variables=[["text", "2"], ["output", "5"]]),
+            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["2", 0, "6"], ["6", 0, "3"]],
+            n3={"outputs": [["text", ["output", "6"]]]},
+        ),
+        "a fixed text that nothing leads to",
+    ),
+    (
         "template-reference",
         _with_nodes(
             _n("4", "template-transform", variables=[], template="# {{#2.text#}} of {{#1.topic#}}"),

@@ -133,8 +133,8 @@ def _lead_to(mend: Mend, node: Node) -> None:
         return
     taken = [use.node for use in graph.uses[node.id] if use.node in graph.nodes]
     sources = {[id_, *graph.containers_of(id_)][-1] for id_ in taken}
-    if not sources:
-        sources = {use.node for use in graph.uses[node.id] if use.node in PREFIXES} and {n.id for n in graph.roots}
+    if not sources and (node.type == "template-transform" or any(use.node in PREFIXES for use in graph.uses[node.id])):
+        sources = {root.id for root in graph.roots}  # a fixed text, or what is there from the start, can come at once
     usable = [id_ for id_ in graph.nodes if id_ in sources and id_ in graph.reachable and not graph.nodes[id_].parent]
     if len(usable) != len(sources) or any(handles_of(graph.nodes[id_].data) != (DEFAULT_HANDLE,) for id_ in usable):
         return
