@@ -130,8 +130,8 @@ def _quality_rounds(facts: Facts) -> Iterator[Suggestion]:
             advice="Fewer quality rounds",
             saving_usd=cost,
             grounds=(
-                f"At most: quality rounds cost this on {formats.plural(lost, 'item')} that had errors or failed all the "
-                f"same, of {all_rounds:,} that went through them. Fewer rounds would also lose some repairs."
+                f"At most: quality rounds cost this on {formats.plural(lost, 'item')} that had errors or failed all "
+                f"the same, of {all_rounds:,} that went through them. Fewer would also lose some repairs."
             ),
         )
 

@@ -30,7 +30,11 @@ END = datetime(2026, 10, 1, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("month")
-    month.record(month.make(1500, seed=3, runs=18), str(folder))
+    made = month.make(2000, seed=3, runs=18)
+    odd = {start.call_id for start in made.starts[::90]}  # calls of items that also used a model of unknown price
+    starts = [replace(one, request_model="house-model") if one.call_id in odd else one for one in made.starts]
+    ends = [replace(one, response_model=None) if one.call_id in odd else one for one in made.ends]
+    month.record(replace(made, starts=starts, ends=ends), str(folder))
     return folder
 
 
@@ -67,7 +71,7 @@ def test_quality_rounds_that_did_not_help(home) -> None:
 
 
 def test_a_model_that_works_much_less_often_is_not_suggested(tmp_path) -> None:
-    made = month.make(1500, seed=3, runs=18)
+    made = month.make(2000, seed=3, runs=18)
     items = [replace(item, verdict="errors") if item.model == "gpt-4o-mini" else item for item in made.items]
     month.record(replace(made, items=items), str(tmp_path))
     assert not any("gpt-4o-mini instead" in one.advice for one in suggestions(facts_of(tmp_path)))
