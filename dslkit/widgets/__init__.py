@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dslkit.widgets import patterns, show
+    from dslkit.widgets.browser import pattern_browser
+    from dslkit.widgets.configuration import settings_table
     from dslkit.widgets.generator import generator_form
+    from dslkit.widgets.monitor import live_monitor
     from dslkit.widgets.progress import Progress
 
-__all__ = ["Progress", "generator_form", "patterns", "show"]
+__all__ = ["Progress", "generator_form", "live_monitor", "pattern_browser", "patterns", "settings_table", "show"]
 
 _HOME = {
     "Progress": "dslkit.widgets.progress",
     "generator_form": "dslkit.widgets.generator",
+    "live_monitor": "dslkit.widgets.monitor",
+    "pattern_browser": "dslkit.widgets.browser",
+    "settings_table": "dslkit.widgets.configuration",
 }
 
 

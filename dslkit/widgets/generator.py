@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from dslkit.records import Item
 
 EXAMPLE = (
-    "Build a workflow that answers customer feedback. Input is the text of the feedback (variable feedback). Sort it into"
-    " praise, complaint or question with a question classifier, and let a language model draft a fitting answer for each"
-    " of the three cases. Output the answer (variable answer)."
+    "Build a workflow that answers customer feedback. Input is the text of the feedback (variable feedback). "
+    "Sort it into praise, complaint or question with a question classifier, and let a language model draft "
+    "a fitting answer for each of the three cases. Output the answer (variable answer)."
 )
 MODELS = (OFFLINE_MODEL, "gpt-4o-mini", "gpt-4o")
 _MODES = (
@@ -41,10 +41,12 @@ _WIDE = {"width": "auto"}  # stretches; 100 % would stand over by its margins
 class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     """Requirement, mode and model in; picture, findings, cost and a download out.  Each further request is a round.
 
-    ``workflow`` and ``item`` are the last result, for use in the next cell; None before there is one.
+    ``workflow`` and ``item`` are the last result, for use in the next cell; None before there is one.  ``key`` is the
+    provider's: should a message repeat it, it is blacked out.
     """
 
-    def __init__(self, requirement: str, mode: Mode, model: str) -> None:
+    def __init__(self, requirement: str, mode: Mode, model: str, *, key: str = "") -> None:
+        self._key = key
         self.workflow: Any = None
         self.item: Item | None = None
         self._said: list[str] = []
@@ -101,7 +103,7 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         try:
             await self._generate((*self._said, request))
         except Exception as error:  # noqa: BLE001 - whatever it was, the form says it
-            self._result.value = markup.framed(markup.notice(_explained(error), "bad"))
+            self._result.value = markup.framed(markup.notice(self._explained(error), "bad"))
         finally:
             ticking.cancel()
             self._busy(busy=False)
@@ -139,6 +141,9 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         )
         return Markup("").join(parts)
 
+    def _explained(self, error: Exception) -> str:
+        return without_secrets(f"{type(error).__name__}: {error}", {**os.environ, "OPENAI_API_KEY": self._key})
+
     def _busy(self, *, busy: bool) -> None:
         for field in (self._ask, self._mode, self._model, self._go):
             field.disabled = busy
@@ -160,20 +165,12 @@ def generator_form(requirement: str = EXAMPLE, *, mode: Mode = "simple", model: 
     """
     if mode not in get_args(Mode):
         raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
-    return GeneratorForm(requirement, mode, model or load_settings().model)
+    settings = load_settings()
+    key = settings.openai_api_key
+    return GeneratorForm(requirement, mode, model or settings.model, key=key.get_secret_value() if key else "")
 
 
 def _name(request: str) -> str:
     """A file's name from the first words of a request."""
     words = re.findall(r"[a-z0-9]+", request.lower())
     return "_".join(words[:6]) or "workflow"
-
-
-def _explained(error: Exception) -> str:
-    return _redacted(f"{type(error).__name__}: {error}")
-
-
-def _redacted(text: str) -> str:
-    """Without the key, should a server's message repeat it."""
-    key = load_settings().openai_api_key
-    return without_secrets(text, {**os.environ, "OPENAI_API_KEY": key.get_secret_value() if key else ""})

@@ -106,6 +106,13 @@ def bars(rows: Sequence[tuple[str, float, str, str]], *, label: str, whole: floa
     return Markup('<ol class="bars" aria-label="{}">{}</ol>').format(label, lines)
 
 
+def columns(heights: Sequence[float], *, label: str, whole: float) -> Markup:
+    """A chart of upright columns; one of the height ``whole`` fills it."""
+    each = Markup('<i style="--share:{:.4f}"></i>')
+    drawn = _join(each.format(min(height / whole, 1.0)) for height in heights)
+    return Markup('<div class="columns" role="img" aria-label="{}">{}</div>').format(label, drawn)
+
+
 def figures(named: Sequence[tuple[str, object, str]]) -> Markup:
     """Key figures side by side: what it is, its value, and what to know with it."""
     each = Markup("<div><span>{}</span><b>{}</b><span>{}</span></div>")

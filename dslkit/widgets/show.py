@@ -109,7 +109,9 @@ def cost(run_id: str, *, home: Path | None = None) -> Shown:
         )
         for row in rows
     ]
-    text = "\n".join(f"{row['stage']}: {row['calls']} calls, {formats.usd(row['cost_usd'])}" for row in rows)
+    text = "\n".join(
+        f"{row['stage']}: {formats.plural(row['calls'], 'call')}, {formats.usd(row['cost_usd'])}" for row in rows
+    )
     return Shown(markup.table(titles, lines, numbers=frozenset(titles[2:])), text)
 
 

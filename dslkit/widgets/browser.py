@@ -1,0 +1,79 @@
+"""A browser of the workflow patterns: type to search, pick one, see its picture."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+from markupsafe import Markup
+
+from dslkit.knowledge import Knowledge
+from dslkit.settings import load_settings
+from dslkit.widgets import markup, patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dslkit.knowledge import Pattern
+
+FOUND = 10
+
+
+class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+    """Search above, titles on the left, the picked one on the right: ``pattern``, for use in the next cell."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.pattern: Pattern | None = None
+        self._knowledge = knowledge
+        self._all = knowledge.list()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._query = w.Text(placeholder="What should the workflow do? Enter searches", layout={"width": "auto"})
+        self._query.continuous_update = False
+        self._titles = w.Select(rows=14, layout={"width": "20rem", "flex": "1 1 16rem"})
+        self._picked = w.HTML(layout={"flex": "3 1 24rem", "min_width": "0"})
+        self._titles.observe(self._picking, "value")
+        self._query.observe(self._searching, "value")
+        self._list([(each, None) for each in self._all])
+        below = w.HBox([self._titles, self._picked], layout={"flex_flow": "row wrap", "align_items": "flex-start"})
+        super().__init__([self._query, below], layout={"max_width": "62rem"})
+        self.add_class("dslkit-patterns")
+
+    def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
+        """The live browser, and the list of patterns for pages without a kernel."""
+        still = patterns.table(self._all)
+        live: dict[str, Any] = dict(super()._repr_mimebundle_(**options) or {})
+        return {**live, "text/html": markup.framed(still.html), "text/plain": still.text}
+
+    async def search(self, text: str) -> None:
+        """List the patterns nearest to the text; all of them when it is empty."""
+        if not text.strip():
+            self._list([(each, None) for each in self._all])
+            return
+        matches = await asyncio.to_thread(self._knowledge.search, text, FOUND)
+        self._list([(match.pattern, match.score) for match in matches])
+
+    def _searching(self, change: Mapping[str, Any]) -> None:
+        task = asyncio.ensure_future(self.search(change["new"]))
+        self._tasks.add(task)  # the event loop alone would let it be collected
+        task.add_done_callback(self._tasks.discard)
+
+    def _list(self, found: list[tuple[Pattern, float | None]]) -> None:
+        self._titles.options = [
+            (each.title if score is None else f"{score:.2f}  {each.title}", each.id) for each, score in found
+        ]
+        self._titles.value = found[0][0].id if found else None
+
+    def _picking(self, change: Mapping[str, Any]) -> None:
+        self.pattern = self._knowledge.get(change["new"]) if change["new"] else None
+        nothing = markup.notice("Nothing is near enough. Try other words.")
+        self._picked.value = markup.framed(self._shown(self.pattern) if self.pattern else nothing)
+
+    def _shown(self, pattern: Pattern) -> Markup:
+        tags = ", ".join((*pattern.node_types, *pattern.tags))
+        return patterns.drawn(pattern) + Markup('<p class="quiet">{}</p>').format(tags)
+
+
+def pattern_browser() -> PatternBrowser:
+    """The browser over the patterns that ship and the user's own (in DSLKIT_HOME)."""
+    return PatternBrowser(Knowledge(load_settings().home))

@@ -1,0 +1,115 @@
+"""The form: what its button does, with the offline model and the real pipeline behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from dslkit.widgets import generator_form
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dslkit.widgets.generator import GeneratorForm
+
+REQUEST = "Build a workflow that translates a text (variable text) to French and returns it (variable translation)."
+
+
+def clicked(form: GeneratorForm) -> str:
+    """What the form shows when the generation that a click starts is over."""
+
+    async def click() -> None:
+        form._go.click()
+        assert form._task is not None
+        await form._task
+
+    asyncio.run(click())
+    return form._result.value
+
+
+def test_shows_picture_verdict_cost_and_file() -> None:
+    form = generator_form(REQUEST)
+    shown = clicked(form)
+    assert form.workflow is not None
+    assert form.item is not None
+    assert "<svg" in shown
+    assert form.item.verdict in shown
+    assert "1 call" in shown
+    (encoded,) = re.findall(r'download="[a-z0-9_]+\.yml" href="data:[^,]+,([^"]+)"', shown)
+    document = yaml.safe_load(base64.b64decode(encoded))
+    assert document["kind"] == "app"
+
+
+def test_a_further_request_is_a_round() -> None:
+    form = generator_form(REQUEST)
+    clicked(form)
+    assert (form._ask.value, form._go.description) == ("", "Change it")
+    form._ask.value = "Also return the language of the text (variable language)."
+    shown = clicked(form)
+    assert "language of the text" in shown
+    assert REQUEST in shown
+    form._anew.click()
+    assert form.workflow is None
+    assert form._go.description == "Generate"
+
+
+def test_the_button_waits_while_it_works() -> None:
+    form = generator_form(REQUEST)
+
+    async def click_twice() -> tuple[bool, bool]:
+        form._go.click()
+        first = form._task
+        await asyncio.sleep(0)
+        busy = form._go.disabled
+        form._clicked(form._go)
+        assert first is not None
+        same = form._task is first
+        await first
+        return busy, same
+
+    assert asyncio.run(click_twice()) == (True, True)
+    assert not form._go.disabled
+
+
+def test_an_error_is_shown_in_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = generator_form(REQUEST)
+    monkeypatch.setenv("DSLKIT_REQUESTS_PER_MINUTE", "0")
+    shown = clicked(form)
+    assert "SettingsError" in shown
+    assert "DSLKIT_REQUESTS_PER_MINUTE" in shown
+    assert not form._go.disabled
+
+
+def test_an_error_that_repeats_the_key_does_not_show_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "OPENAI_API_KEY=correct-horse-battery\nOPENAI_BASE_URL=nonsense://correct-horse-battery\n"
+    )
+    shown = clicked(generator_form(REQUEST, model="gpt-4o-mini"))
+    assert "Error" in shown
+    assert "correct-horse-battery" not in shown
+
+
+def test_an_empty_request_is_asked_for() -> None:
+    assert "Say first" in clicked(generator_form(" "))
+
+
+def test_what_people_type_is_escaped() -> None:
+    shown = clicked(generator_form(f"<img src=x onerror=alert(1)> {REQUEST}"))
+    assert "<img" not in shown
+
+
+def test_there_is_a_still_for_pages_without_a_kernel() -> None:
+    bundle = generator_form(REQUEST)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "still picture" in bundle["text/html"]
+    assert REQUEST in bundle["text/html"]
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="simple, rag, multi_agent"):
+        generator_form(mode="best")  # type: ignore[arg-type]
