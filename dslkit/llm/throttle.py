@@ -22,7 +22,7 @@ Unit = Literal["requests", "tokens"]
 
 DEFAULT_WINDOW_S = 60.0
 DEFAULT_GUARD_S = 0.004
-GUARD_SHARE = 0.0015  # of the window, besides: longer windows meet slower networks, and lose no more by it
+GUARD_SHARE = 0.003  # of the window, besides: longer windows meet slower networks, and lose no more by it
 MAX_GUARD_S = 0.3
 POLL_S = 0.02  # when to look again if what must end first is unknown: an unsent permit of another process
 
