@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dslkit.dify import engine_process
 from dslkit.dify.engine import Engine
 from dslkit.dify.engine_process import EngineProcess, EngineStartError
 from tests.dify.engine_documents import document, end, rendering, start, template
@@ -52,6 +54,51 @@ def test_hostile_templates_are_findings_at_their_node(engine: Engine, name: str)
     assert run.status == "failed"
     assert [(finding.code, finding.node) for finding in run.findings] == [("engine-run-failed", "template")]
     assert engine.run(rendering("{{ x }}")).status == "ran"
+
+
+BOUNDS = {
+    "huge power": "too large",
+    "huge repetition": "too long",
+    "huge width": "width is too large",
+    "long range": "Range too big",
+    "endless nested loops": "still rendering",
+    "reaches for subclasses": "SecurityError",
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_is_said_not_only_kept(engine: Engine, name: str) -> None:
+    assert BOUNDS[name] in engine.run(rendering(HOSTILE[name])).findings[0].message
+
+
+def test_long_output_stops_while_it_is_made(engine: Engine) -> None:
+    run = engine.run(rendering("{% for i in range(9999) %}{{ 'a' * 100000 }}{% endfor %}"))
+    assert "longer than 2,000,000 characters" in run.findings[0].message
+
+
+ESCAPES = {
+    "network": "import socket; socket.create_connection(('127.0.0.1', 9))",
+    "names": "import socket; socket.getaddrinfo('localhost', 1)",
+    "writing": "open('/tmp/never', 'w')",
+    "writing by number": "import os; os.open('/tmp/never', os.O_WRONLY | os.O_CREAT)",
+    "appending": "open('/tmp/never', 'ab')",
+    "processes": "import subprocess; subprocess.run(['true'])",
+    "a shell": "import os; os.system('true')",
+    "forking": "import os; os.fork()",
+    "deleting": "import os; os.remove('/tmp/never')",
+    "native code": "import ctypes; ctypes.CDLL(None)",
+    "signals": "import os; os.kill(1, 0)",
+}
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_the_doors_are_closed_even_if_the_sandbox_were_broken(engine: Engine, name: str) -> None:
+    """Run as the worker would, were there a way out of the template sandbox."""
+    guard = Path(engine_process.__file__).parent / "engine_worker" / "guard.py"
+    load = f"import runpy, socket, subprocess, ctypes; runpy.run_path({str(guard)!r})['close_doors']()"
+    command = [engine.python, "-I", "-c", f"{load}; {ESCAPES[name]}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "PermissionError: a dry run may not" in answer.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")

@@ -141,11 +141,12 @@ def test_a_failed_installation_leaves_nothing(tmp_path: Path, nowhere: dict[str,
 
 
 def test_uv_is_used_where_it_is_and_pip_when_it_fails(tmp_path: Path, nowhere: dict[str, str], prefix: Path) -> None:
-    script(tmp_path / "bin/uv", f"echo uv $1 >> {tmp_path}/b/log; exit 1")
+    script(tmp_path / "bin/uv", f"echo uv $1 >> {tmp_path}/b/log; for last; do :; done; mkdir -p $last/left; exit 1")
     environment = nowhere | {"PATH": f"{tmp_path / 'bin'}:/bin:/usr/bin"}
-    install(python=base(tmp_path / "b/python"), quiet=True, environment=environment)
+    python = install(python=base(tmp_path / "b/python"), quiet=True, environment=environment)
     log = (tmp_path / "b/log").read_text().splitlines()
     assert [line.split()[0] for line in log] == ["uv", "venv", "pip"]
+    assert not (python.parent.parent / "left").exists()
 
 
 def test_new_pins_make_a_new_environment(tmp_path: Path, nowhere: dict[str, str], prefix: Path) -> None:

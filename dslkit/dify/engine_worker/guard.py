@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from typing import Final
@@ -13,7 +14,7 @@ _FORBIDDEN: Final = (
     "os.rmdir", "os.mkdir", "os.kill", "os.chmod", "os.truncate", "os.link", "os.symlink", "shutil.", "ctypes.", "pty.",
     "ftplib.", "smtplib.", "urllib.", "webbrowser.",
 )  # fmt: skip
-_WRITING: Final = frozenset("wax+")
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 
 def limit_memory() -> None:
@@ -47,5 +48,5 @@ def close_doors() -> None:
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event.startswith(_FORBIDDEN):
         raise PermissionError(f"a dry run may not do this: {event}")
-    if event == "open" and len(arguments) > 1 and isinstance(arguments[1], str) and _WRITING & set(arguments[1]):
+    if event == "open" and any(isinstance(flags, int) and flags & _WRITING for flags in arguments[2:]):
         raise PermissionError("a dry run may not write files")
