@@ -6,19 +6,21 @@ them, and asking again means asking the model.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from dslkit.llm.cache import AnswerStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
     from dslkit.llm.cache import Stored
 
+_LOOK_AGAIN_S = 0.2
 _work: ContextVar[str] = ContextVar("dslkit_work")
 
 
@@ -28,6 +30,7 @@ class ItemAnswers(AnswerStore):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._folder_of_all = folder
+        self._claims = AnswerStore(folder / "claims")
 
     @classmethod
     def below(cls, home: Path) -> ItemAnswers:
@@ -45,6 +48,21 @@ class ItemAnswers(AnswerStore):
             yield
         finally:
             _work.reset(token)
+
+    @asynccontextmanager
+    async def claimed(self, work: str) -> AsyncIterator[bool]:
+        """Be the only one on this machine at a piece of work; gives whether somebody else was at it until now.
+
+        The claim of a process that dies is free at once.
+        """
+        waited = False
+        while (claim := self._claims.lock(work)) is None:
+            waited = True
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        try:
+            yield waited
+        finally:
+            self._claims.unlock(work, claim)
 
     def forget(self, work: str) -> None:
         """Drop the answers of a piece of work; none there is fine."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dslkit.batch.answers import ItemAnswers
 from dslkit.batch.artefact import SUFFIX, DiskFullError
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe
-from dslkit.batch.resume import Earlier, key_of, patterns_of
+from dslkit.batch.resume import Earlier, key_of, patterns_of, work_of
 from dslkit.batch.runs import recorded_run, with_budget
 from dslkit.dify.engine import Engine
 from dslkit.errors import AccountError, BudgetError, LedgerError, UsageError
@@ -105,7 +105,10 @@ class _Batch:
     def __init__(
         self, ledger: Ledger, recipe: Recipe, settings: Settings, *, run_id: str, out: Path, engine: bool, redo: Redo
     ) -> None:
+        self._began = time.time()
+        self._ledger = ledger
         self._recorder = ledger.recorder()
+        self._redo = redo
         self._earlier = Earlier.of(ledger, redo)
         self._recipe = recipe
         self._settings = settings
@@ -146,12 +149,27 @@ class _Batch:
     async def _worker(self, queue: Iterator[Requirement], progress: Progress) -> None:
         for requirement in queue:
             order = self._order(requirement)
-            item = await asyncio.to_thread(self._earlier.item_for, requirement, order, self._engine)
-            item = self._recorded(item) if item else await self._made(requirement, order)
-            if item.verdict != "failed":
-                self._answers.forget(order.work)
+            item = await self._found(self._earlier, requirement, order) or await self._claimed(requirement, order)
             self._items[requirement.id] = item
             progress(item)
+
+    async def _found(self, earlier: Earlier, requirement: Requirement, order: Order) -> Item | None:
+        """The item of an earlier run, recorded for this one."""
+        item = await asyncio.to_thread(earlier.item_for, requirement, order, self._engine)
+        if item is not None:
+            self._recorder.item(item)
+            self._answers.forget(order.work)
+        return item
+
+    async def _claimed(self, requirement: Requirement, order: Order) -> Item:
+        """Made by us, unless another batch has made it since this one began."""
+        async with self._answers.claimed(order.work) as waited:
+            if waited or _written_since(order.path, self._began):
+                meanwhile = await asyncio.to_thread(Earlier.of, self._ledger, self._redo, work_of(order.key))
+                item = await self._found(meanwhile, requirement, order)
+                if item is not None:
+                    return item
+            return await self._made(requirement, order)
 
     def _order(self, requirement: Requirement) -> Order:
         return Order(
@@ -162,18 +180,16 @@ class _Batch:
             path=self._out / f"{requirement.id}{SUFFIX}",
         )
 
-    def _recorded(self, item: Item) -> Item:
-        self._recorder.item(item)
-        return item
-
     async def _made(self, requirement: Requirement, order: Order) -> Item:
         from dslkit.batch.one import make  # noqa: PLC0415 - takes a second that a batch with nothing to do need not wait
 
         generated = await make(requirement, order, await self._ready())
-        self._recorded(generated.item)
+        self._recorder.item(generated.item)
         if isinstance(generated.error, STOPPING):
             raise generated.error
         await asyncio.to_thread(self._recorder.flush)
+        if generated.error is None:
+            self._answers.forget(order.work)
         return generated.item
 
     async def _ready(self) -> Tools:
@@ -188,3 +204,11 @@ class _Batch:
 
 def _ignore(_item: Item) -> None:
     """Nobody watches."""
+
+
+def _written_since(path: Path | None, instant: float) -> bool:
+    """Whether a file was written after an instant, in seconds since the epoch; with a second's grace for its clock."""
+    try:
+        return path is not None and path.stat().st_mtime >= instant - 1
+    except OSError:
+        return False

@@ -38,7 +38,7 @@ _WORK_DIGITS = 40
 _JUDGED_DIGITS = 12
 
 _DONE = """
-    SELECT * FROM items WHERE verdict <> 'failed'
+    SELECT * FROM items WHERE verdict <> 'failed' AND starts_with(key, $work)
     QUALIFY row_number() OVER (PARTITION BY key ORDER BY ended_at DESC) = 1
     ORDER BY ended_at
 """
@@ -103,13 +103,13 @@ class Earlier:
     redo: Redo = "none"
 
     @classmethod
-    def of(cls, ledger: Ledger, redo: Redo) -> Earlier:
-        """Everything finished so far; of two judgings of the same work the later one counts."""
+    def of(cls, ledger: Ledger, redo: Redo, work: str = "") -> Earlier:
+        """Everything finished so far, or one piece of work; of two judgings of the same work the later one counts."""
         if redo == "all":
             return cls({}, redo)
-        table = ledger.sql(_DONE)
-        names = table.columns
-        items = (item_of(dict(zip(names, row, strict=True))) for row in table.fetchall())
+        cursor = ledger.snapshot().execute(_DONE, {"work": work})
+        names = [column[0] for column in cursor.description or ()]
+        items = (item_of(dict(zip(names, row, strict=True))) for row in cursor.fetchall())
         return cls({work_of(item.key): item for item in items}, redo)
 
     def item_for(self, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:

@@ -114,7 +114,7 @@ def generate(
     settings = _ready(model)
     generated = asyncio.run(
         make(
-            from_text(text),
+            from_text(text, item_id=output.stem if output else None),
             model=settings.model,
             mode=mode.value,
             out=output,

@@ -12,6 +12,8 @@ from dslkit.cli.accounts import instant, open_ledger
 from dslkit.cli.terminal import put
 from dslkit.errors import UsageError
 
+_MINUTE = "%Y-%m-%d %H:%M UTC"
+
 app = typer.Typer(help="Keep the ledger whole and quick.", no_args_is_help=True)
 
 
@@ -59,10 +61,12 @@ def prune(
 ) -> None:
     """Remove old records for good."""
     moment = instant(before)
-    if moment is None or not confirmed:
-        raise UsageError(f"This removes all records from before {moment or before} for good. To do it, add --yes.")
+    if moment is None:
+        raise UsageError("--before needs a date or an age.")
+    if not confirmed:
+        raise UsageError(f"This removes all records from before {moment:{_MINUTE}} for good. To do it, add --yes.")
     done = open_ledger().prune(moment)
-    put(f"{done.rows:,} rows and {done.archives:,} archives from before {moment:%Y-%m-%d %H:%M} UTC removed")
+    put(f"{done.rows:,} rows and {done.archives:,} archives from before {moment:{_MINUTE}} removed")
 
 
 @app.command()

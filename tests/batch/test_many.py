@@ -247,6 +247,27 @@ def test_the_quality_agent_mends_what_it_is_told(home: Path) -> None:
     assert (item.verdict, item.rounds) == ("clean", 1)
 
 
+def batches(server: ModelServer, file: Path, how_many: int) -> list[subprocess.Popen[bytes]]:
+    """So many processes at the same batch."""
+    environment = {
+        **os.environ,
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_BASE_URL": server.url,
+        "DSLKIT_REQUESTS_PER_MINUTE": "10000",
+    }
+    command = [sys.executable, "-c", BATCH, str(file)]
+    return [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(how_many)]
+
+
+def test_two_batches_at_once_share_the_work(home: Path, many: Path) -> None:
+    """Nothing is asked by both, and both have all items."""
+    with serving(offline_author.answer, latency_s=0.1) as server:
+        assert [process.wait() for process in batches(server, many, 2)] == [0, 0]
+        assert len(server.asked) == 16
+    per_run = "SELECT count(*), count(*) FILTER (verdict = 'clean') FROM items GROUP BY run_id"
+    assert ask_ledger(home, per_run) == [(16, 16), (16, 16)]
+
+
 BATCH = """
 import asyncio, sys
 from dslkit.batch import generate_batch, load
@@ -255,32 +276,32 @@ print(result.run_id)
 """
 
 
-def test_killed_half_way_nothing_is_paid_twice(home: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Sixteen requirements."""
+    path = tmp_path / "many.jsonl"
+    path.write_text(
+        "\n".join(json.dumps({"id": f"r{n}", "requirement": f"{ROUTE.messages[0]} Case {n}."}) for n in range(16))
+    )
+    return path
+
+
+def test_killed_half_way_nothing_is_paid_twice(home: Path, many: Path) -> None:
     """SIGKILL in the middle; afterwards no question has a second paid answer in the ledger."""
-    many = [{"id": f"r{n}", "requirement": f"{ROUTE.messages[0]} Case {n}."} for n in range(16)]
-    file = tmp_path / "many.jsonl"
-    file.write_text("\n".join(json.dumps(one) for one in many))
     with serving(offline_author.answer, latency_s=0.05) as server:
-        environment = {
-            **os.environ,
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_BASE_URL": server.url,
-            "DSLKIT_REQUESTS_PER_MINUTE": "10000",
-        }
-        command = [sys.executable, "-c", BATCH, str(file)]
-        victim = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        (victim,) = batches(server, many, 1)
         while server.answered < 6 and victim.poll() is None:
             time.sleep(0.005)  # the other process runs on its own clock
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         assert Path("out").is_dir()
         assert len(list(Path("out").glob("*.yml"))) < 16
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        assert [process.wait() for process in batches(server, many, 1)] == [0]
     # An answer that was kept when the kill came, but not settled yet, is a call of unknown outcome and then a hit.
     query = """SELECT item_id, count(*) FILTER (outcome = 'ok' AND NOT cache_hit), count(*) FILTER (cache_hit)
         FROM calls GROUP BY item_id"""
     paid = {item: (asked, hits) for item, asked, hits in ask_ledger(home, query)}
-    assert paid.keys() == {one["id"] for one in many}
+    assert paid.keys() == {f"r{n}" for n in range(16)}
     assert all(asked == 1 or (asked, hits) == (0, 1) for asked, hits in paid.values())
     assert len(list(Path("out").glob("*.yml"))) == 16
     latest = "SELECT count(DISTINCT item_id) FROM items WHERE verdict = 'clean'"
