@@ -13,7 +13,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dslkit.agents.offline.laying import AppMode, lay
+from dslkit.agents.offline.rewording import as_round
 from dslkit.agents.offline.rounds import read
+from dslkit.agents.prompting import tagged_object
 from dslkit.knowledge.patterns import Pattern, shipped_patterns
 
 if TYPE_CHECKING:
@@ -31,9 +33,10 @@ def answer(messages: Sequence[Mapping[str, Any]]) -> str:
     """The reply to a chat, for any of the agents' prompts."""
     system, user = _said(messages, "system"), _said(messages, "user")
     rounds = [_unfenced(text) for text in _ROUND.findall(user)]
+    current = as_round(tagged_object(user, "current_plan")) if "<current_plan>" in user else ""
     if not any(text.strip() for text in rounds):
         return HONEST
-    reading = read(rounds)
+    reading = read([current, *rounds] if current else rounds)
     if "<brief>" in system and "<workflow>" not in system:
         return _brief(reading)
     plan = lay(reading, _shown_patterns(user), _app_mode(system))

@@ -38,7 +38,9 @@ def wanted(request: pytest.FixtureRequest) -> dict[str, Any]:
 def author() -> Callable[[Sequence[str]], str]:
     """The offline author's reply to the configuration prompt for these rounds."""
 
-    def write(rounds: Sequence[str], app_mode: str = "workflow", patterns: Sequence[Any] = ()) -> str:
+    def write(
+        rounds: Sequence[str], app_mode: str = "workflow", patterns: Sequence[Any] = (), current_plan: str | None = None
+    ) -> str:
         user = render(
             "configuration_user",
             rounds=rounds,
@@ -46,7 +48,7 @@ def author() -> Callable[[Sequence[str]], str]:
             brief=None,
             outline=None,
             complexity=None,
-            current_plan=None,
+            current_plan=current_plan,
         )
         system = render("configuration_system", app_mode=app_mode)
         return answer([{"role": "system", "content": system}, {"role": "user", "content": user}])

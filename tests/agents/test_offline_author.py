@@ -140,3 +140,23 @@ def test_any_text_gives_a_sound_workflow(text, author):
     workflow = Workflow.from_reply(author([text]), name="odd")
     assert workflow.errors == ()
     assert workflow.outputs
+
+
+@pytest.mark.parametrize(
+    ("change", "outputs"),
+    [
+        ("Also output the poem as a PDF file (variable pdf).", {"poem", "picture", "pdf"}),
+        ("Remove the picture.", {"poem"}),
+        ("The workflow only needs to output an audio file of the poem (variable audio).", {"audio"}),
+    ],
+)
+def test_a_change_starts_from_the_workflow_as_it_stands(author, change, outputs):
+    """An existing plan is read before the change; what the change does not name stays."""
+    rounds = [
+        "Write a poem on a city (variable city). Output the poem (variable poem) and a picture (variable picture)."
+    ]
+    plan = author(rounds).split("<workflow>")[1].split("</workflow>")[0]
+    workflow = Workflow.from_reply(author([change], current_plan=plan), name="changed")
+    assert workflow.findings == ()
+    assert workflow.inputs == ("city",)
+    assert set(workflow.outputs[0]) == outputs

@@ -18,7 +18,7 @@ PLAIN_SYSTEM = (
     "You are a careful expert in the field of the task. You do exactly what it says, keep to its limits, and give the"
     " result alone."
 )
-LEAST_LIKENESS = 0.16
+LEAST_LIKENESS = 0.24  # below, a prompt is about something else more often than not
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ FEWEST_WORDS: Final = 3  # "1." alone is no step
 _ABOUT_OUTPUT: Final = anywhere(
     r"\b(?:workflow|branch|it)\b[^.;]*\b(?:outputs?|returns?)\b",
     r"\boutputs?\b[^.;]*\b(?:unchanged|aggregat\w*|unif\w*)",
+    r"\bworkflow\b[^.;]*\bneeds? to (?:generate|produce)\b",
     r"\b(?:add|append)\b[^.;]*\boutputs?\b",
     r"^\s*(?:also |additionally |finally,? )?outputs?\b",
 )
@@ -69,9 +70,15 @@ _CHANGES: Final = anywhere(
     r"^\s*(?:now,? |please |then,? )?"
     r"(?:remove|delete|drop|add an? (?:\w+ )?(?:branch|item|input|output)|change the inputs?)\b",
 )
+_WHOLE: Final = anywhere(
+    r"^\s*(?:please\s+|i (?:need|want)\s+)?(?:create|build|design|make|develop)?\s*(?:me\s+)?an?\s[^.,;:]*"
+    r"\bworkflow\b[^.,;:]*\.?$",
+    r"^\s*(?:modify|add|extend|change)\b[^.,;:—–]*\bexisting (?:foundation|workflow|basis)\.?$",
+)
 _AIM: Final = anywhere(
     r"^\s*(?:please\s+)?(?:create|build|design|make|develop|i (?:want|need))\b[^.]*\.?",
     r"\bthe task (?:is|requires|needs)[^:]*:?\s*$",
+    r"\b(?:the workflow|it) needs to be able to\b[^.]*\.?",
 )
 _WORK: Final = any_of(
     r"(?:analy|summar|translat|writ|rewrit|generat|creat|provid|conduct|review|check|express|transform|explain|retriev)\w*",
@@ -83,7 +90,7 @@ _CONVERSION: Final = any_of(
     r"(?:convert|export|chang|turn|sav)\w*\b[^.;]*\b(?:file|format|audio|pdf|docx|pptx?|md|html|markdown)s?",
 )
 _ORDINAL: Final = anywhere(
-    r"(?:^|(?<=[.;:,]))\s*(?:and\s+)?"
+    r"(?:^|(?<=[.;:,])|(?<=requires)|(?<=must)|(?<=should)|(?<=needs to))\s*(?:and\s+)?"
     r"(?:(?:first(?:ly)?|second(?:ly)?|third(?:ly)?|then|next|after that|afterwards|subsequently|finally|lastly)\b,?"
     r"|\d{1,2}[.)](?=\s))",
 )
@@ -106,7 +113,7 @@ def _tasks(text: str) -> list[str]:
 
 
 def _is_frame(line: str) -> bool:
-    if _CHANGES.search(line) or _ABOUT_OUTPUT.search(line):
+    if any(frame.search(line) for frame in (_CHANGES, _ABOUT_OUTPUT, _WHOLE)):
         return True
     return bool(mentions(line)) and bool(_ABOUT_INPUT.search(line))
 

@@ -77,7 +77,7 @@ def _chart(bench: Workbench, part: Part, output: Output) -> Value:
 
 def _data(bench: Workbench, part: Part) -> Sequence[Value]:
     """Labels and numbers, each joined by semicolons; added up in code where the text speaks of sums or periods."""
-    fields = cues.listed_fields(part.text)[:2]
+    fields = cues.listed_fields(cues.task_of(part.text))[:2]
     labels, numbers = fields if len(fields) > 1 else ("labels", "numbers")
     wanted = [
         (f"{labels}, in order, joined by ;", "labels", "string"),

@@ -65,7 +65,7 @@ def _lay_cases(bench: Workbench, cases: Sequence[Part]) -> list[Ending]:
     for port, part in enumerate(ordered):
         with bench.draft.branch(node, port):
             branch = bench.fork()
-            making.make(branch, part, first=True)
+            making.make(branch, part, first=not branch.texts)
             making.finish(branch)
             results.append({output.name: branch.made[output.name] for output in part.outputs if output.wanted})
     groups: dict[frozenset[str], list[Ending]] = {}

@@ -49,10 +49,9 @@ def make(bench: Workbench, part: Part, *, first: bool) -> None:
 
 def _has_work(part: Part, *, first: bool) -> bool:
     """Whether a part without a text output needs a model to write something."""
-    if first:
-        ready = all(output.kind in drawing.KINDS or output.kind.startswith(LITERAL) for output in part.outputs)
-        return not (part.outputs and ready)
-    return not part.source_only and cues.asks_for_work(part.text)
+    if part.outputs and all(output.kind in drawing.KINDS or output.kind.startswith(LITERAL) for output in part.outputs):
+        return False
+    return first or (not part.source_only and cues.asks_for_work(part.text))
 
 
 def _lay_literals(bench: Workbench, part: Part) -> None:
@@ -70,7 +69,7 @@ def _extract_fields(bench: Workbench, part: Part) -> None:
     if not outputs and (charts or not cues.FIELDS.search(part.text) or not (bench.materials or bench.texts)):
         return
     named = [(output.description or output.name, output.name, "string") for output in outputs]
-    listed = [(said, field_name(said), "string") for said in cues.listed_fields(part.text)]
+    listed = [(said, field_name(said), "string") for said in cues.listed_fields(cues.task_of(part.text))]
     key = [("the key information the task needs", "key_information", "string")]
     values = bench.extract(bench.source(), named or listed or key, "Extract the fields")
     bench.made |= {output.name: values[output.name] for output in outputs}
@@ -139,7 +138,7 @@ def _work(bench: Workbench, part: Part, texts: Sequence[Output]) -> Value:
 def _lay_steps(bench: Workbench, part: Part, texts: Sequence[Output]) -> list[Value]:
     """One node, or one iteration, a step; what puts together or draws is laid elsewhere."""
     steps = cues.steps(part.text)
-    title = texts[0].description if texts and len(steps) == 1 else ""
+    title = part.case or (texts[0].description if texts else "") if len(steps) == 1 else ""
     images = bench.images if cues.asks_to_look(part.text) else []
     written: list[Value] = []
     for place, step in enumerate(steps):
@@ -155,7 +154,8 @@ def _lay_steps(bench: Workbench, part: Part, texts: Sequence[Output]) -> list[Va
         elif cues.ITERATE.search(step):
             written.append(through_items(bench, step))
         else:
-            written.append(bench.write(step, title_of(title or step), images=images))
+            task = f"{step}\n\nThe result: {texts[0].description}." if last and texts and texts[0].description else step
+            written.append(bench.write(task, title_of(title or step), images=images))
         bench.texts.append(written[-1])
     return written
 

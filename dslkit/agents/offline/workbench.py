@@ -21,7 +21,9 @@ MAX_TITLE: Final = 60
 WORDS_OF_A_TITLE: Final = 6
 MAX_FIELD_NAME: Final = 28  # Dify resolves no name over 30 characters
 
-_OPENING: Final = re.compile(r"^(?:the|an?|first(?:ly)?|then|next|finally|subsequently|\d+[.)])[, ]+", re.IGNORECASE)
+_OPENING: Final = re.compile(
+    r"^(?:and )?(?:the|an?|first(?:ly)?|then|next|finally|subsequently|\d+[.)])[, ]+", re.IGNORECASE
+)
 
 
 @dataclass(slots=True)
