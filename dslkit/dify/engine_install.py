@@ -167,7 +167,8 @@ def _build(folder: Path, base: Path, environment: Mapping[str, str]) -> None:
     if uv:
         try:
             _run([uv, "venv", "--quiet", "--python", str(base), str(folder)], environment)
-            _run([uv, "pip", "install", "--no-deps", "--python", str(target), "-r", str(REQUIREMENTS)], environment)
+            options = ["--no-deps", "--compile-bytecode", "--python", str(target)]  # pip compiles without being asked
+            _run([uv, "pip", "install", *options, "-r", str(REQUIREMENTS)], environment)
         except DslkitError:
             shutil.rmtree(folder, ignore_errors=True)
         else:

@@ -50,7 +50,7 @@ class EngineProcess:
         self.jobs = 0
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- the interpreter the caller chose, and our own script
-                [str(python), "-I", "-B", "-X", "utf8", str(_ENTRY)],
+                [str(python), "-I", "-X", "utf8", str(_ENTRY)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
