@@ -48,9 +48,9 @@ _MENTION: Final = anywhere(
     rf"`(?P<ticked>{_NAME})`",
 )
 _JOINT: Final = re.compile(r"\s*(?:,|/|&|\band\b)\s*")
-_GLUE: Final = words("a an and are as by for is of or the to with")
+_GLUE: Final = words("and are by for is of or the to with")
 _NO_NAME: Final = _GLUE | words(
-    "be can from has have if in it its name names must needs on only remain remains should that their this type types",
+    "a an as be can from has have if in it its name names must needs on only remain remains should that their this type types",
     "unchanged used value values variable variables was were which will string number file optional required same text",
 )
 
@@ -147,7 +147,8 @@ _LEAD: Final = re.compile(
 _PLACE: Final = re.compile(
     r"\s+(?:(?:goes|is stored|stored|put|saved|written)\s+)?(?:in)?(?:to|as|in|under)\s+(?:the|an?)\s+(?:\w+\s+)?"
     r"(?:outputs?|inputs?|variables?|fields?)\s*$"
-    r"|\s+as (?:an? )?(?:\w+ )?inputs?\s*$",
+    r"|\s+as (?:an? )?(?:\w+ )?inputs?\s*$"
+    r"|,?\s+(?:is |be )?(?:stored|put|saved|written|kept)\s+(?:into|in|as|under)\s+the\s*$",
     re.IGNORECASE,
 )
 # "the story and the cover image": the name belongs to the last of them.
