@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dslkit.notebooks.document import find
-from dslkit.notebooks.parameters import Parameter, ParameterError, read_parameters
+from dslkit.notebooks.parameters import NotStartedError, Parameter, ParameterError, read_parameters
 from dslkit.notebooks.start import run
 
 if TYPE_CHECKING:
     from dslkit.notebooks.scraps import record, results
 
-__all__ = ["Parameter", "ParameterError", "find", "read_parameters", "record", "results", "run"]
+__all__ = ["NotStartedError", "Parameter", "ParameterError", "find", "read_parameters", "record", "results", "run"]
 
 
 def __getattr__(name: str) -> object:

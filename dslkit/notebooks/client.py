@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENDINGS = (DeadKernelError, CellTimeoutError, KeyboardInterrupt, SystemExit)
+PRINTED_MOST = 10_000_000  # characters kept of what one cell prints; more, and no browser opens the notebook
 _IOPUB_PATIENCE_S = 60  # a cell that printed 100 MB needs more than nbclient's 4 s to hand it over
 
 
@@ -28,7 +30,8 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
     """Runs the cells; one that a dead kernel, a timeout or Ctrl-C ends is failed, and its output says why."""
 
     def __init__(self, manager: NotebookExecutionManager, **options: Any) -> None:
-        super().__init__(manager, iopub_timeout=_IOPUB_PATIENCE_S, **options)
+        super().__init__(manager, **{"iopub_timeout": _IOPUB_PATIENCE_S, **options})
+        self._printed: Counter[int] = Counter()
 
     def run(self, environment: Mapping[str, str]) -> None:
         """Run all cells in a kernel with this environment."""
@@ -50,6 +53,24 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
             error.args = (message, *error.args[1:]) if isinstance(error, DeadKernelError) else error.args
             raise
         return done
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        """Take in a message of the kernel; of what a cell prints only the first PRINTED_MOST characters."""
+        if msg["msg_type"] == "stream" and not self._clip(msg["content"], cell_index):
+            return None
+        output: NotebookNode | None = super().process_message(msg, cell, cell_index)
+        return output
+
+    def _clip(self, content: dict[str, str], cell_index: int) -> bool:
+        """Shorten what was printed to what there is room for; whether anything of it is to be kept."""
+        before = self._printed[cell_index]
+        self._printed[cell_index] += len(content["text"])
+        if before > PRINTED_MOST:
+            return False
+        if self._printed[cell_index] > PRINTED_MOST:
+            notice = f"\n[dslkit: this cell printed more than {PRINTED_MOST:,} characters; the rest was left out]\n"
+            content["text"] = content["text"][: PRINTED_MOST - before] + notice
+        return True
 
     def _cause_of_death(self) -> str:
         """How the kernel's process ended, where it did."""

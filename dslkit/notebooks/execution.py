@@ -41,7 +41,7 @@ def execute(
             ledger_home=Path(home).absolute() if home is not None else None,
             on_run=runs.append,
         )
-    except (PapermillExecutionError, DeadKernelError, CellTimeoutError):
+    except (PapermillExecutionError, DeadKernelError, CellTimeoutError, OSError):
         if not runs or runs[-1].status == "running":
             raise  # it was never recorded, so the Run would not tell
     return runs[-1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
-from dslkit.notebooks.parameters import ParameterError
+from dslkit.notebooks.parameters import NotStartedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +52,7 @@ def sockets() -> Iterator[Mapping[str, Any]]:
 
 
 def require(name: str) -> None:
-    """Raise ParameterError, with the kernels there are, when the named kernel cannot be started here."""
+    """Raise NotStartedError, with the kernels there are, when the named kernel cannot be started here."""
     if name in _OWN_NAMES:
         return
     specs = KernelSpecManager()
@@ -60,7 +60,7 @@ def require(name: str) -> None:
         specs.get_kernel_spec(name)
     except NoSuchKernel:
         there = ", ".join(sorted({OWN, *specs.find_kernel_specs()}))
-        raise ParameterError(
+        raise NotStartedError(
             f"No kernel {name!r} is installed. There are: {there}. Choose one with --kernel."
         ) from None
 

@@ -37,8 +37,15 @@ _STRUCTURES = _COLLECTIONS | {dict}
 _UNIONS = frozenset({Union, types.UnionType})
 
 
-class ParameterError(UsageError, ClickException):
-    """Given parameters do not fit the notebook.  Also click's, so that papermill's CLI says it without a traceback."""
+class NotStartedError(UsageError, ClickException):
+    """A notebook that cannot be run as asked: nothing was started.
+
+    Also click's, so that papermill's command line says it without a traceback (exit code 1).
+    """
+
+
+class ParameterError(NotStartedError):
+    """Given parameters do not fit the notebook."""
 
 
 @dataclass(frozen=True, kw_only=True)

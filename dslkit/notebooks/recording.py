@@ -18,7 +18,7 @@ from papermill.log import logger
 from dslkit.ledger import Ledger
 from dslkit.notebooks import document, injection, kernel, run_record
 from dslkit.notebooks.client import TruthfulClient, TruthfulManager, text_of
-from dslkit.notebooks.parameters import read_parameters
+from dslkit.notebooks.parameters import NotStartedError, read_parameters
 from dslkit.notebooks.provenance import commit_of, sha256
 from dslkit.records import Run
 from dslkit.settings import load_settings
@@ -46,7 +46,7 @@ def execute(
     """Execute the notebook in place, with a Run in the ledger from before the kernel starts.
 
     Raises:
-        ParameterError: before anything is started or written.
+        NotStartedError: no such kernel, unfit parameters, or no place to write the output: nothing was started.
         DeadKernelError, CellTimeoutError, KeyboardInterrupt: after they were recorded; a failed cell raises nothing
             here, papermill finds it in the notebook.
     """
@@ -55,6 +55,7 @@ def execute(
     home = (ledger_home or load_settings().home).absolute()
     run = _begin(nb, input_path)
     nb.metadata["dslkit"] = {"run_id": run.run_id}
+    manager = _started(nb, options)
     with closing(Ledger(home).recorder()) as recorder, _stopped_by_sigterm():
 
         def record(state: Run) -> None:
@@ -66,7 +67,7 @@ def execute(
         record(run)
         error: BaseException | None = None
         try:
-            _run_cells(nb, kernel_name, kernel.environment(run_id=run.run_id, home=home), options)
+            _run_cells(manager, kernel_name, kernel.environment(run_id=run.run_id, home=home), options)
         except BaseException as raised:
             error = raised
             raise
@@ -76,12 +77,22 @@ def execute(
     return nb
 
 
-def _run_cells(nb: NotebookNode, kernel_name: str, environment: Any, options: dict[str, Any]) -> None:
+def _started(nb: NotebookNode, options: Mapping[str, Any]) -> TruthfulManager:
+    """The keeper of the output notebook, which lies on disk with every cell pending."""
     manager = TruthfulManager(nb, **{name: options[name] for name in _OF_THE_MANAGER if name in options})
+    try:
+        manager.notebook_start()
+    except OSError as error:
+        manager.cleanup_pbar()
+        why = error.strerror or error
+        raise NotStartedError(f"Cannot write the output notebook {manager.output_path}: {why}.") from error
+    return manager
+
+
+def _run_cells(manager: TruthfulManager, kernel_name: str, environment: Any, options: Mapping[str, Any]) -> None:
     client_options = {name: value for name, value in options.items() if name not in _OF_THE_MANAGER}
     timeout = client_options.pop("execution_timeout", None) or client_options.pop("timeout", None)
     startup = client_options.pop("start_timeout", 60)
-    manager.notebook_start()
     try:
         TruthfulClient(
             manager,

@@ -38,7 +38,8 @@ def run(
     ``status`` and ``error_type``.  ``home`` is the ledger's folder (default: the DSLKIT_HOME setting).
 
     Raises:
-        UsageError: no such notebook or kernel, unknown or unfit parameters, a secret among them; nothing was started.
+        UsageError: no such notebook or kernel, unknown or unfit parameters, a secret among them, or no place to write
+            the output; nothing was started.
         KeyboardInterrupt: Ctrl-C; the run is recorded as interrupted first.
     """
     path = document.find(str(notebook))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ import pytest
 
 from dslkit.errors import UsageError
 from dslkit.ledger import Ledger
-from dslkit.notebooks import ParameterError, results, run
+from dslkit.notebooks import NotStartedError, ParameterError, results, run
 from tests.notebooks.executed import outputs, printed, statuses
 
 if TYPE_CHECKING:
@@ -147,3 +149,50 @@ def test_recorded_results_are_read_back(notebook: Callable[..., Path], tmp_path:
     path = notebook("from dslkit.notebooks import record\nrecord(items=1, names=['a'])", "record(items=2)")
     assert run(path, tmp_path / "out.ipynb").status == "completed"
     assert results(tmp_path / "out.ipynb") == {"items": 2, "names": ["a"]}
+
+
+@pytest.mark.parametrize("place", ["missing/out.ipynb", "folder.ipynb", "file/out.ipynb"])
+def test_no_place_for_the_output(notebook: Callable[..., Path], tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.ipynb").mkdir()
+    with pytest.raises(NotStartedError, match="Cannot write the output notebook"):
+        run(notebook("1"), place)
+    assert Ledger(tmp_path / "home").runs().fetchall() == []
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_is_told(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit on file sizes stands in for the disk; it holds for this process, not for the kernel's memory."""
+    path = notebook("print('x' * 2_000_000)", "2")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    monkeypatch.setitem(os.environ, "DSLKIT_HOME", str(tmp_path / "home"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        made = run(path, tmp_path / "out.ipynb")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert (made.status, made.error_type) == ("failed", "OSError")
+    assert recorded(made.run_id)["status"] == "failed"
+    assert statuses(tmp_path / "out.ipynb")[0] == "running", "the last state that could be written, whole"
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_what_a_cell_prints_is_kept_up_to_a_limit(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dslkit.notebooks.client.PRINTED_MOST", 1000)
+    path = notebook("print('a' * 600)\nprint('b' * 600, flush=True)\nprint('c' * 600)", "print('after')")
+    assert run(path, tmp_path / "out.ipynb").status == "completed"
+    text = printed(tmp_path / "out.ipynb")
+    assert "more than 1,000 characters" in text
+    assert 1000 < len(text) < 1200
+    assert text.endswith("after\n")
+
+
+def test_bytes_that_are_no_text_do_no_harm(notebook: Callable[..., Path], tmp_path: Path) -> None:
+    path = notebook(r"import os; os.write(1, b'\xff\x00bytes'); print('text')")
+    assert run(path, tmp_path / "out.ipynb").status == "completed"
+    assert "text" in printed(tmp_path / "out.ipynb")
