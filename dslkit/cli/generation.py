@@ -90,7 +90,7 @@ def batch(
     items = items_of(ledger, run_id, [requirement.id for requirement in requirements])
     tell_items(items, ledger.usage(run=run_id))
     if report and items:
-        _write_report(settings, run_id)
+        put(f"report {_report(settings, run_id, [item['reused_from'] for item in items])}")
     if problem:
         complain(problem)
     raise typer.Exit(int(bool(problem) or any(item["verdict"] in {"errors", "failed"} for item in items)))
@@ -190,7 +190,15 @@ def _through_notebook(
     return run.run_id, DslkitError(str(run.error_message) if ours else f"{run.error_type}: {run.error_message}")
 
 
-def _write_report(settings: Settings, run_id: str) -> None:
+def _report(settings: Settings, run_id: str, origins: Sequence[str | None]) -> Path:
+    """The report of the run; where another run did all of it before, that one's: this one has nothing to say."""
+    first, *others = set(origins)
+    if first and not others and _report_of(first).is_file():
+        return _report_of(first)
     from dslkit.report import write
 
-    put(f"report {write(settings.home, _REPORTS / f'{run_id}.html', run=run_id)}")
+    return write(settings.home, _report_of(run_id), run=run_id)
+
+
+def _report_of(run_id: str) -> Path:
+    return _REPORTS / f"{run_id}.html"

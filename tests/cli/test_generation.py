@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from dslkit.ledger import Ledger
 
@@ -39,6 +40,24 @@ def test_batch(dslkit: Dslkit, wishes: str) -> None:
     again = dslkit("batch", wishes, "--out", "flows", *DIRECT)
     assert "2 of them reused" in again.out
     assert "; 0 calls, 0 tokens" in again.out
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_that_did_nothing_names_the_report_of_the_one_that_did(
+    dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    """Unless that is gone: then it writes its own (what is in a report is tested with the reports)."""
+    monkeypatch.setattr("dslkit.report.write", lambda home, output, run: f"written {output}", raising=False)
+    assert dslkit("batch", wishes, *DIRECT).code == 0
+    home = Ledger(os.environ["DSLKIT_HOME"])
+    ((first,),) = home.sql("SELECT run_id FROM runs").fetchall()
+    if there:
+        Path("reports").mkdir()
+        Path("reports", f"{first}.html").write_text("report")
+    done = dslkit("batch", wishes, "--no-engine", "--no-notebook")
+    ((second,),) = home.sql("SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 1").fetchall()
+    said = f"report reports/{first}.html" if there else f"report written reports/{second}.html"
+    assert done.out.splitlines()[-1] == said
 
 
 def test_batch_through_the_notebook(dslkit: Dslkit, wishes: str) -> None:
@@ -113,5 +132,7 @@ def test_generate_to_a_file_and_to_standard_output(dslkit: Dslkit) -> None:
     assert done.code == 0
     assert done.out == ""
     assert "clean, engine not run; " in done.err
-    shown = dslkit(*words)
-    assert shown.out == Path("t.yml").read_text()
+    app = yaml.safe_load(Path("t.yml").read_text())
+    assert app["app"]["name"] == "t"
+    shown = yaml.safe_load(dslkit(*words).out)
+    assert shown["workflow"] == app["workflow"]
