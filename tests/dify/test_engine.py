@@ -368,6 +368,12 @@ def test_fields_of_invented_objects_need_not_exist(engine: Engine) -> None:
     assert run.status == "ran", run.findings
 
 
+def test_values_of_invented_objects_may_be_numbers(engine: Engine) -> None:
+    body = "{% for k, v in t.items() %}{{ '%.2f' | format(v) }} {{ v | round }} {{ v - 1 }} {{ v | upper }}{% endfor %}"
+    run = engine.run(rendering("{% for t in things %}" + body + "{{ t.values() | sum }}{% endfor %}"))
+    assert run.status == "ran", run.findings
+
+
 def test_references_into_invented_objects_resolve(engine: Engine) -> None:
     """Fields of an object of no declared shape, also as something to iterate over."""
     child = template("t", "{{ i }}", inside="loop", i="loop.item")

@@ -12,7 +12,7 @@ import jinja2
 from graphon.template_rendering import Jinja2TemplateRenderer, TemplateRenderError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from .unknown import Unknown
+from .unknown import Unknown, loosened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,7 +90,7 @@ class BoundedRenderer(Jinja2TemplateRenderer):
 
 
 def _render(template: str, variables: Mapping[str, Any]) -> str:
-    stream = _Sandbox().from_string(template).generate(**dict(variables))
+    stream = _Sandbox().from_string(template).generate(**{name: loosened(value) for name, value in variables.items()})
     pieces, length = [], 0
     previous = sys.gettrace()
     sys.settrace(_deadline(time.monotonic() + MAX_SECONDS))

@@ -1,4 +1,4 @@
-"""A value of which a dry run knows nothing."""
+"""Values of which a dry run knows nothing."""
 
 # mypy: disable-error-code="override, assignment"
 # The base class forbids all that a value is used for, and so types it; to allow it is the point.
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+
+from .samples import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,3 +54,35 @@ class Unknown(jinja2.ChainableUndefined):
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _number
     __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _number
     __lt__ = __le__ = __gt__ = __ge__ = _false
+
+
+class LooseText(str):
+    """The value in an object of unknown shape: a text that is a number where a number is wanted."""
+
+    __slots__ = ()
+
+    def __int__(self) -> int:
+        return 1
+
+    def __float__(self) -> float:
+        return 1.0
+
+    def __index__(self) -> int:
+        return 1
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(1.0, digits)
+
+    def _number(self, *_: object) -> int:
+        return 1
+
+    __radd__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _number
+    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _number
+
+
+def loosened(value: Any) -> Any:
+    """A value for a template, with the fields of objects of unknown shape made loose."""
+    if isinstance(value, dict):
+        loose = KEY in value
+        return {key: LooseText(v) if loose and isinstance(v, str) else loosened(v) for key, v in value.items()}
+    return [loosened(each) for each in value] if isinstance(value, list) else value
