@@ -24,7 +24,8 @@ def key_figures(overview: Overview) -> Markup:
     """The figures that whoever pays looks for, then what is not in them."""
     if not overview.sums.attempts and not overview.items.items:
         return Markup("")
-    figures = [*_result_figures(overview), *_call_figures(overview), *_pace_figure(overview.pace)]
+    spend, *results = _result_figures(overview)
+    figures = [spend, *_pace_figure(overview.pace), *results, *_call_figures(overview)]
     return render("key_figures", figures=figures, caveats=list(_caveats(overview.sums)))
 
 
@@ -151,18 +152,17 @@ def _working_change(overview: Overview) -> str:
 
 
 def _change(now: _Number | None, before: _Number | None, write: Callable[[Any], str]) -> str:
-    """``before $6.10, now +29 %``; empty when there was nothing before."""
+    """``+29 %, before $6.10``; empty when there was nothing before."""
     if now is None or not before:
         return ""
-    return (
-        f"before {write(before)}, now {formats.signed((float(now) / float(before) - 1) * 100)}{formats.NARROW_SPACE}%"
-    )
+    percent = (float(now) / float(before) - 1) * 100
+    return f"{formats.signed(percent)}{formats.NARROW_SPACE}%, before {write(before)}"
 
 
 def _points(now: float | None, before: float | None) -> str:
     if now is None or before is None:
         return ""
-    return f"before {formats.share(before, 1)}, now {formats.signed((now - before) * 100)} points"
+    return f"{formats.signed((now - before) * 100)} points, before {formats.share(before, 1)}"
 
 
 def _waiting(sums: Sums) -> float | None:

@@ -159,11 +159,11 @@ def test_change_against_the_period_before(month_home, tmp_path) -> None:
     )
     text = text_of(render(month_home, tmp_path / "report.html", since="2026-09-15", until="2026-09-25"))
     change = (now["calls"] / before["calls"] - 1) * 100
-    assert f"before {before['calls']:,}, now {formats.signed(change)} %" in text
+    assert f"{formats.signed(change)} %, before {before['calls']:,}" in text
     change = float(now["cost_usd"] / before["cost_usd"] - 1) * 100
-    assert f"before {formats.usd(before['cost_usd'])}, now {formats.signed(change)} %" in text
-    assert text.count("points") == 3
-    assert "before " not in text_of(render(month_home, tmp_path / "all.html")).split("Spend over time", maxsplit=1)[0]
+    assert f"{formats.signed(change)} %, before {formats.usd(before['cost_usd'])}" in text
+    assert text.count("points, before") == 3
+    assert ", before" not in text_of(render(month_home, tmp_path / "all.html"))
 
 
 def test_pace_of_the_month(month_home) -> None:
