@@ -22,7 +22,7 @@ Forgiven = dict[str, str]  # code -> what was done, in the order met
 
 _STRUCTURE: Final = re.compile(
     r"""(?P<space>\s+)
-    |(?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*)
+    |(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z)|\#[^\n]*)
     |(?P<string>"(?:[^"\\]|\\.)*")
     |(?P<punctuation>[{}\[\]:,()])
     |(?P<word>-?[\w.+-]+)""",

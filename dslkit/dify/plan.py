@@ -97,6 +97,8 @@ def parse_plan(text: str) -> ParsedPlan:
 
 def _json_of(text: str, notes: Notes) -> object:
     """The JSON value of the reply, wherever it stands in it."""
+    if len(text) > loose_json.MAX_CHARACTERS:
+        raise loose_json.LooseJsonError(f"the reply is longer than {loose_json.MAX_CHARACTERS:,} characters")
     body = _body(text, notes)
     value, forgiven = loose_json.read(body)
     for code, message in forgiven.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dslkit.dify.plan_references import NodeIds, plain_text, split_reference, text_reference, unquoted
+from dslkit.dify.plan_references import MAX_REFERENCE, NodeIds, plain_text, split_reference, text_reference, unquoted
 
 if TYPE_CHECKING:
     from dslkit.dify.plan_notes import Notes
@@ -100,6 +100,8 @@ def _reference_parts(value: Any, ids: NodeIds, notes: Notes) -> tuple[str, str] 
 
 
 def _parts_of_text(value: str, ids: NodeIds, notes: Notes) -> tuple[str, str] | None:
+    if len(value) > MAX_REFERENCE:
+        return None
     parts = text_reference(value) or split_reference(value.strip().strip("{}#"))
     if len(parts) < _PAIR or parts[0] not in ids:
         return None

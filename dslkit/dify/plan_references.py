@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 PlanReference = tuple[str, str]  # variable (dots lead into files and objects), node id
 
 _PAIR: Final = 2
-_TEXT_REFERENCE: Final = re.compile(r"\{\{#\s*(.{1,200}?)\s*#\}\}")
+MAX_REFERENCE: Final = 200
+_TEXT_REFERENCE: Final = re.compile(r"\{\{#([^#{}\n]{1,200})#\}\}")
 _QUOTES: Final = "'\"\u2018\u2019\u201c\u201d`"
 _PARTS: Final = re.compile(
     r"""\s*(?:(['"\u2018\u2019\u201c\u201d`])(.*?)['"\u2018\u2019\u201c\u201d`]|([^.]+?))\s*(?:\.|\Z)"""

@@ -115,6 +115,11 @@ def _text_uses(text: str, path: Path, type_: str) -> Iterator[Use]:
         yield Use(tuple(part.strip() for part in inner.split(".")), path, "text", exact, match.group())
 
 
+def as_selector(value: object) -> Selector | None:
+    """A list of texts as a selector; None for anything else."""
+    return tuple(value) if isinstance(value, list) and value and all(isinstance(part, str) for part in value) else None
+
+
 def value_at(data: object, path: Path) -> Any:
     """What stands at ``path``; None where it does not lead anywhere."""
     for part in path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from dslkit.dify.check import check
 from dslkit.dify.repair import repair_document
+from dslkit.dify.workflow import Workflow
 
-from .workflow_samples import codes, data, edges, rich
+from .workflow_samples import codes, data, edges, rich, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +87,8 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "a nested template": lambda: _template("{{ " + "(" * 5_000 + ")" * 5_000 + " }}"),
     "a huge template": lambda: _template("{{ x }}" * 100_000),
     "a template that reaches for os": lambda: _template("{{ cycler.__init__.__globals__.os.popen('id') }}"),
+    "a template of open references": lambda: _template("{{#" * 33_000),
+    "a template of spaces": lambda: _template("{{ x |" + " " * 90_000 + "markdown }}"),
     "nested code": lambda: _code("x = " + "-" * 50_000 + "1"),
     "code in brackets": lambda: _code("x = " + "(" * 50_000),
     "huge code": lambda: _code("x = 1\n" * 200_000),
@@ -126,7 +130,7 @@ _junk: Any = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(st.data())
 def test_any_field_may_hold_anything(draw: st.DataObject) -> None:
     """One to three fields of a good document are replaced by junk; checks and repairs answer all the same."""
@@ -146,3 +150,29 @@ def test_any_field_may_hold_anything(draw: st.DataObject) -> None:
     check(document)
     repair_document(document)
     assert edges(rich())
+
+
+REPLIES = {
+    "10 MB": "<workflow>" + "x" * 10_000_000,
+    "an open reference": json.dumps(small(n2={"user": "{{#" + " " * 900_000})),
+    "open references": json.dumps(small(n2={"user": "{{#1" * 200_000})),
+    "a name of spaces": json.dumps(small(n3={"outputs": [["text", "a" + " " * 500_000]]})),
+    "open fences": "```json " * 200_000,
+    "open tags": "<workflow>" * 150_000,
+    "5,000 nodes": json.dumps(
+        {
+            "nodes_info": [
+                {"id": str(n), "type": "llm", "param": {"user": f"{{{{#{n - 1}.text#}}}}"}} for n in range(5_000)
+            ],
+            "edges": [[str(n), 0, str(n + 1)] for n in range(4_999)],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=list(REPLIES))
+def test_replies_are_answered_within_seconds(reply: str) -> None:
+    started = time.perf_counter()
+    workflow = Workflow.from_reply(reply)
+    assert workflow.findings or workflow.document
+    assert time.perf_counter() - started < 5

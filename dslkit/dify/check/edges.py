@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dslkit.dify.check.report import named
-from dslkit.dify.nodes import DEFAULT_HANDLE, FAIL_HANDLE, handles_of, node_kind
+from dslkit.dify.nodes import DEFAULT_HANDLE, FAIL_HANDLE, handles_of, is_one_of, node_kind
+from dslkit.dify.references import as_selector
 
 if TYPE_CHECKING:
     from dslkit.dify.check.report import Report
@@ -223,7 +224,7 @@ def _container(node: Node, report: Report) -> None:
     start = node.data.get("start_node_id")
     if not inside:
         report.error("container-empty", f"Nothing is inside {named(node)}.", "Put the steps to repeat inside it.", node)
-    elif start not in inside:
+    elif not is_one_of(start, inside):
         report.error(
             "container-start",
             f"start_node_id of {named(node)} is {start!r}, which is no node inside it.",
@@ -236,8 +237,8 @@ def _container(node: Node, report: Report) -> None:
 
 
 def _output(node: Node, inside: set[str], report: Report) -> None:
-    selector = node.data.get("output_selector")
-    if isinstance(selector, list) and selector and selector[0] not in inside and selector[0] in report.graph.nodes:
+    selector = as_selector(node.data.get("output_selector"))
+    if selector and selector[0] not in inside and selector[0] in report.graph.nodes:
         report.error(
             "iteration-output",
             f"{named(node)} collects the output of {selector[0]}, which is not inside it.",

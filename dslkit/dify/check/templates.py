@@ -22,7 +22,7 @@ _MAX_RANGE: Final = 100_000
 _ENVIRONMENT: Final = ImmutableSandboxedEnvironment()
 _GLOBALS: Final = frozenset(_ENVIRONMENT.globals)
 _BLOCK_NAMES: Final = frozenset({"loop", "caller", "varargs", "kwargs", "self", "super"})  # given inside blocks
-_DIFY_REFERENCE: Final = re.compile(r"\{\{#.*?#\}\}", re.DOTALL)
+_DIFY_REFERENCE: Final = re.compile(r"\{\{#.{0,200}?#\}\}", re.DOTALL)
 
 
 class TemplateFaultError(ValueError):

@@ -58,8 +58,7 @@ def _template_of(mend: Mend, source: Node) -> str:
 
 def _add(mend: Mend, beside: Node, id_: str, data: dict[str, Any]) -> None:
     """A node in the same scope as another, placed below it."""
-    place = beside.raw.get("position")
-    x, y = (place.get("x", 0), place.get("y", 0)) if isinstance(place, dict) else (0, 0)
+    x, y = mend.place_of(beside)
     below = y + (layout.HEIGHT + layout.ROW_GAP) * (1 + len(mend.graph.nodes) % 4)
     raw = {**copy_data(beside.raw), "id": id_, "data": data, "position": {"x": x, "y": below}}
     data |= {

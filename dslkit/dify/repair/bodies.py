@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dslkit.dify.nodes import inner_outputs, node_kind
+from dslkit.dify.references import as_selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +37,8 @@ def move_in(mend: Mend, findings: Sequence[Finding]) -> None:
 
 
 def _body(graph: Graph, container: Node) -> list[str]:
-    selector = container.data.get("output_selector")
-    last = graph.nodes.get(selector[0]) if isinstance(selector, list) and selector else None
+    selector = as_selector(container.data.get("output_selector"))
+    last = graph.nodes.get(selector[0]) if selector else None
     if last is None or last.parent != container.parent or last.id == container.id:
         return []
     entry = graph.entry_of(container)

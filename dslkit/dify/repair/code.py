@@ -7,7 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Final
 
 from dslkit.dify.check.code import CodeFaultError, main_of
-from dslkit.dify.nodes import mappings
+from dslkit.dify.nodes import is_one_of, mappings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,7 +126,8 @@ def arguments(mend: Mend, findings: Sequence[Finding]) -> None:
         variables = mappings(node.data.get("variables"))
         given = {str(entry.get("variable")) for entry in variables}
         wanted = sorted(main.required - given) if main else []
-        spare = [entry for entry in variables if main and entry.get("variable") not in main.accepted]
+        spare = [entry for entry in variables if main and not is_one_of(entry.get("variable"), main.accepted)]
         if len(wanted) == len(spare) == 1 and isinstance(spare[0], dict):
-            mend.log("code-argument", f"{spare[0]['variable']} is given as {wanted[0]}, as main calls it.", node.id)
+            was = spare[0].get("variable")
+            mend.log("code-argument", f"{was} is given as {wanted[0]}, as main calls it.", node.id)
             spare[0]["variable"] = wanted[0]

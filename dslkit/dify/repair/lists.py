@@ -84,8 +84,7 @@ def _split(mend: Mend, source: Node, name: str, iteration: Node) -> None:
 
 def _insert_before(mend: Mend, node: Node, id_: str, data: dict[str, Any]) -> None:
     """Add a node that takes over the edges into another and leads on to it."""
-    place = node.raw.get("position")
-    x, y = (place.get("x", 0), place.get("y", 0)) if isinstance(place, dict) else (0, 0)
+    x, y = mend.place_of(node)
     position = {"x": x, "y": y - layout.HEIGHT - layout.ROW_GAP}
     raw = {"id": id_, "type": "custom", "data": data, "position": position, "positionAbsolute": dict(position)}
     mend.document["workflow"]["graph"]["nodes"].append({**raw, "width": layout.WIDTH, "height": layout.HEIGHT})

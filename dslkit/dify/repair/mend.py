@@ -54,6 +54,14 @@ class Mend:
         """What stands at the place that a finding names."""
         return value_at(node.data, self.field_of(finding, node))
 
+    def place_of(self, node: Node) -> tuple[float, float]:
+        """Where a node stands in the editor; the corner when its document does not say."""
+        match node.raw.get("position"):
+            case {"x": int() | float() as x, "y": int() | float() as y}:
+                return (x, y)
+            case _:
+                return (0, 0)
+
     @property
     def edges(self) -> list[Any]:
         """The document's list of edges."""
@@ -67,7 +75,7 @@ class Mend:
     def has_edge(self, source: str, handle: str, target: str) -> bool:
         """Whether the document already leads from there to there."""
         ends = (source, handle, target)
-        return any((e.get("source"), e.get("sourceHandle", "source"), e.get("target")) == ends for e in self.edges)
+        return any((edge.source, edge.handle, edge.target) == ends for edge in self.graph.edges)
 
     def add_edge(self, source: str, handle: str, target: str) -> None:
         """Lead an edge, unless it is there, and read the graph again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dslkit.dify.nodes import ANY, inner_outputs, node_kind, outputs_of
-from dslkit.dify.references import replace_use
+from dslkit.dify.references import as_selector, replace_use
 from dslkit.dify.tools import tool_kind
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def joined_without_node(mend: Mend, findings: Sequence[Finding]) -> None:
         if node is None or not isinstance(variables, list):
             continue
         before = list(dict.fromkeys(mend.graph.predecessors.get(node.id, ())))
-        words = {word for entry in variables if isinstance(entry, list) for word in entry}
+        words = {word for entry in variables for word in as_selector(entry) or ()}
         nameless = not words & set(mend.graph.nodes)
         given = [next((w for w in sorted(words) if w in outputs_of(mend.graph.nodes[i].data)), None) for i in before]
         if nameless and len(before) == len(variables) and all(given):

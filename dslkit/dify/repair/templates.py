@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _REFERENCE: Final = re.compile(r"\{\{#([^#{}]{1,200})#\}\}")
 _SET_IN_TEMPLATE: Final = re.compile(r"\{%-?\s*(?:for|set)\s+(\w+)")
-_IDLE_FILTERS: Final = re.compile(r"\s*\|\s*(?:markdown|markdownify)\b(?:\(\s*\))?")
+_IDLE_FILTERS: Final = re.compile(r"\|[ \t]{0,9}(?:markdown|markdownify)\b(?:\(\))?")
 _CALLS: Final = {"len": "length", "sum": "sum", "str": "string", "int": "int", "float": "float", "abs": "abs"}
 _CALL: Final = re.compile(r"\b(len|sum|str|int|float|abs)\(([\w.]+)\)")
 
@@ -38,7 +38,11 @@ def references(mend: Mend, findings: Sequence[Finding]) -> None:
 
 def _nodes(mend: Mend, findings: Sequence[Finding]) -> list[Node]:
     nodes = {finding.node: mend.node_of(finding) for finding in findings}
-    return [node for node in nodes.values() if node and isinstance(node.data.get("template"), str)]
+    return [
+        node
+        for node in nodes.values()
+        if node and isinstance(node.data.get("template"), str) and isinstance(node.data.get("variables"), list)
+    ]
 
 
 def _as_variable(mend: Mend, node: Node, match: re.Match[str]) -> str:
