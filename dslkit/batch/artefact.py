@@ -60,12 +60,22 @@ def disk_full_explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if not is_disk_full(error):
             raise
-        raise DiskFullError(
-            f"No room on the disk for {folder} ({error.strerror}). Free some space and run the same command again: "
-            f"what is finished is kept and costs nothing."
-        ) from error
+        raise disk_full(folder, error) from error
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the operating system refused for lack of room."""
+    return error.errno in _NO_ROOM
+
+
+def disk_full(where: Path | str, error: OSError) -> DiskFullError:
+    """The same in words, with the remedy."""
+    return DiskFullError(
+        f"No room on the disk for {where} ({error.strerror}). Free some space and run the same command again: "
+        f"what is finished is kept and costs nothing."
+    )
 
 
 def _sync_folder(folder: Path) -> None:

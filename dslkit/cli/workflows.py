@@ -61,7 +61,7 @@ def compile_plan(
     """Compile a compact plan into Dify DSL; exit code 1, and nothing written, when it has errors."""
     from dslkit.dify.workflow import Workflow
 
-    workflow = Workflow.from_reply(_read(plan), name=name or _title(plan))
+    workflow = Workflow.from_reply(_read_text(plan), name=name or _title(plan))
     _tell_findings(workflow.findings)
     for repair in workflow.repairs:
         say(f"repaired {repair.code}: {repair.message}")
@@ -104,13 +104,17 @@ def diff(
     put(render(compare(_workflow(old).document, _workflow(new).document)).rstrip())
 
 
-def _read(name: str) -> str:
-    """The text of a file or of standard input; UsageError when it is none."""
+def _read(name: str) -> bytes:
+    """What is in a file or comes from standard input; what it is worth is for the room that reads it to say."""
     try:
-        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
-        return data.decode("utf-8-sig")
+        return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"{name}: cannot be read ({error.strerror}).") from None
+
+
+def _read_text(name: str) -> str:
+    try:
+        return _read(name).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{name}: not UTF-8 text. Give a file that was saved as UTF-8.") from None
 

@@ -1,0 +1,85 @@
+"""What holds for every verb: quick to start, errors as messages, no heavy package before it is needed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dslkit.errors import AccountError, UsageError
+
+if TYPE_CHECKING:
+    from conftest import Dslkit
+
+HEAVY = (
+    "openai",
+    "duckdb",
+    "chromadb",
+    "papermill",
+    "altair",
+    "pydantic_settings",
+    "genai_prices",
+    "ipywidgets",
+    "yaml",
+)
+
+
+def test_help_loads_no_heavy_package() -> None:
+    code = f"""
+import sys
+sys.argv = ["dslkit", "--help"]
+from dslkit.cli import main
+try:
+    main()
+except SystemExit:
+    print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def test_version(dslkit: Dslkit) -> None:
+    assert dslkit("--version").out.startswith("dslkit 0.")
+
+
+def test_nothing_shows_help(dslkit: Dslkit) -> None:
+    assert "batch" in dslkit().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UsageError("change something"), 2, "dslkit: change something\n"),
+        (AccountError("no credit"), 1, "dslkit: no credit\n"),
+        (AccountError("bad key sk-proj-0123456789abcdef"), 1, "dslkit: bad key [removed]\n"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "Free some space"),
+    ],
+)
+def test_errors_become_messages(
+    dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, said: str
+) -> None:
+    """Without a traceback, with an exit code that says whose turn it is."""
+
+    def fail(_: object) -> object:
+        raise error
+
+    monkeypatch.setattr("dslkit.ledger.Ledger.snapshot", fail)
+    done = dslkit("runs")
+    assert done.code == code
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_other_errors_keep_their_traceback(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours is not dressed up as the user's."""
+
+    def fail(_: object) -> object:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr("dslkit.ledger.Ledger.snapshot", fail)
+    with pytest.raises(PermissionError):
+        dslkit("runs")

@@ -1,0 +1,86 @@
+"""check, compile, convert, draw and diff over files, good and bad."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from conftest import Dslkit
+
+
+@pytest.fixture
+def flow(dslkit: Dslkit) -> str:
+    """A good workflow."""
+    dslkit(
+        "generate", "Translate a text (variable text). Return it (variable result).", "--no-engine", "-o", "flow.yml"
+    )
+    return "flow.yml"
+
+
+def test_check_says_what_is_wrong(dslkit: Dslkit, flow: str) -> None:
+    """Exactly the form that programs rely on; exit code 1 for errors."""
+    Path("bad.yml").write_text("app: {}\n")
+    done = dslkit("check", flow, "bad.yml", "--json")
+    assert done.code == 1
+    good, bad = json.loads(done.out)["files"]
+    assert good == {"file": flow, "verdict": "clean", "engine": "not run", "findings": good["findings"], "repairs": []}
+    assert bad["verdict"] == "errors"
+    assert {tuple(finding) for finding in bad["findings"]} == {
+        ("code", "severity", "node", "path", "message", "remedy")
+    }
+    told = dslkit("check", flow, "bad.yml")
+    assert told.out.startswith("flow.yml: clean, engine not run\n")
+    assert "bad.yml: errors" in told.out
+
+
+def test_check_reads_whatever_it_is_given(dslkit: Dslkit, flow: str) -> None:
+    """Not YAML, not text: errors, not a traceback; a missing file is a wrong command."""
+    Path("binary.yml").write_bytes(b"\xff\x00\x9c")
+    Path("list.yml").write_text("- 1\n")
+    done = dslkit("check", "binary.yml", "list.yml", "--json")
+    assert done.code == 1
+    assert {report["verdict"] for report in json.loads(done.out)["files"]} == {"errors"}
+    assert dslkit("check", "missing.yml").code == 2
+
+
+def test_plan_and_back(dslkit: Dslkit, flow: str) -> None:
+    """A workflow taken back to its plan compiles to the same graph."""
+    assert dslkit("convert", flow, "--to", "plan", "-o", "flow.json").code == 0
+    assert "nodes_info" in json.loads(Path("flow.json").read_text())
+    assert dslkit("compile", "flow.json", "-o", "again.yml").code == 0
+    types = [
+        sorted(node["data"]["type"] for node in yaml.safe_load(Path(name).read_text())["workflow"]["graph"]["nodes"])
+        for name in (flow, "again.yml")
+    ]
+    assert types[0] == types[1]
+
+
+def test_compile_from_standard_input(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply without a plan gives exit code 1 and no file."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"no plan in here")))
+    done = dslkit("compile", "-", "-o", "none.yml")
+    assert done.code == 1
+    assert "error" in done.err
+    assert not Path("none.yml").exists()
+
+
+def test_draw_and_diff(dslkit: Dslkit, flow: str) -> None:
+    assert dslkit("draw", flow).out.startswith("<svg")
+    assert "No difference" in dslkit("diff", flow, flow).out
+    Path("other.yml").write_text(Path(flow).read_text().replace("Translat", "Rewrit"))
+    assert "Rewrit" in dslkit("diff", flow, "other.yml").out
+
+
+def test_no_workflow_is_a_wrong_command(dslkit: Dslkit) -> None:
+    Path("list.yml").write_text("- 1\n")
+    for verb in (("draw",), ("convert", "--to", "yaml")):
+        done = dslkit(*verb, "list.yml")
+        assert done.code == 2
+        assert "not a Dify workflow" in done.err
