@@ -180,12 +180,13 @@ def test_windows_that_another_process_adds_are_kept_in_step() -> None:
     one.bind([Limit("requests", 10, 10.0)])
     assert one.admit(0.0, 0, 50) == 0.0
     two.bind([Limit("tokens", 100, 10.0)])
-    one.sent(0.0, 0, 50, 1)
     send(one, 0.1, 30)
-    uses = {use.unit: use for use in two.use(0.2)}
+    one.sent(0.2, 0, 50, 1)
+    uses = {use.unit: use for use in two.use(0.3)}
     assert (uses["requests"].used, uses["requests"].pending) == (2, 0)
     assert uses["tokens"].pending == 0
-    assert two.admit(0.2, 1, 71) > 0
+    assert uses["tokens"].used == 80
+    assert two.admit(0.3, 1, 21) > 0
 
 
 @dataclass
