@@ -76,7 +76,6 @@ class Knowledge:
 
     def add(self, pattern: Pattern) -> Path:
         """Keep a pattern in the user's folder (one of the same id there is replaced); return its file."""
-        check_id(pattern.id)
         return write(pattern, self._user_folder)
 
     def delete(self, pattern_id: str) -> None:

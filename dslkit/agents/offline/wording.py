@@ -50,8 +50,9 @@ _MENTION: Final = anywhere(
 _JOINT: Final = re.compile(r"\s*(?:,|/|&|\band\b)\s*")
 _GLUE: Final = words("and are by for is of or the to with")
 _NO_NAME: Final = _GLUE | words(
-    "a an as be can from has have if in it its name names must needs on only remain remains should that their this type types",
-    "unchanged used value values variable variables was were which will string number file optional required same text",
+    "a an as be can from has have if in it its name names must needs on only remain remains should that their",
+    "this type types unchanged used value values variable variables was were which will string number file",
+    "optional required same text",
 )
 
 INPUT_CUE: Final = any_of(
