@@ -16,20 +16,21 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
 from dslkit.ledger.loading import load_lines
-from dslkit.ledger.manifest import Manifest, Part, Replaced, read_manifest, write_manifest
+from dslkit.ledger.manifest import Manifest, Part, Replaced, is_whole, read_manifest, write_manifest
 from dslkit.ledger.parts import Measure, measured, months, nothing, of_month, read_part, write_part
 from dslkit.ledger.segments import archive, batches, moved_on, ready, seal_orphans
+from dslkit.ledger.session import another, connect
 from dslkit.ledger.viewfile import show_parts
 from dslkit.ledger.views import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import duckdb
 
     from dslkit.ledger.folder import Folder
 
@@ -101,11 +102,13 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def compact(folder: Folder, *, wait_s: float = 30.0, now: Callable[[], float] = time.time) -> Compacted:
     """Take all sealed segments in, merge small parts, archive, and clear away what nobody reads any more."""
-    with upkeep(folder, wait_s=wait_s), contextlib.closing(duckdb.connect(":memory:")) as connection:
+    with upkeep(folder, wait_s=wait_s), contextlib.closing(connect()) as connection:
         before = manifest = read_manifest(folder)
         if manifest.generation == 0:
             before = manifest = replace(manifest, generation=1)
             write_manifest(folder, manifest)  # from here on, parts without a manifest mean that it was lost
+        elif not (is_whole(folder.manifest) and is_whole(folder.manifest_copy)):
+            write_manifest(folder, manifest)
         sealed = seal_orphans(folder)
         paths = ready(folder, manifest)
         for batch in batches(paths, BATCH_BYTES):
@@ -126,7 +129,7 @@ def take_in(
     connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest, batch: dict[str, Path]
 ) -> Manifest:
     """Write a batch of segments as parts and name both in a new manifest."""
-    with contextlib.closing(connection.cursor()) as cursor:
+    with contextlib.closing(another(connection)) as cursor:
         skipped = load_batch(cursor, batch, folder.segments())
         parts = [part for kind in schema.PARTS for part in write_kind(cursor, folder, kind, records(kind))]
     taken = replace(
@@ -142,7 +145,6 @@ def take_in(
 
 def load_batch(cursor: duckdb.DuckDBPyConnection, batch: dict[str, Path], elsewhere: dict[str, Path]) -> dict[str, int]:
     """Load segments into the tables ``lines`` and ``ended``; return how many torn lines each had, if any."""
-    cursor.execute("SET TimeZone = 'UTC'")
     load_lines(cursor, batch)
     torn = dict(cursor.execute(_TORN).fetchall())
     cursor.execute("CREATE TEMP TABLE carried (call_id UUID, attempt INTEGER)")
@@ -173,8 +175,7 @@ def merge(connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manif
     while group := _mergeable(manifest):
         kind, month = group[0].kind, group[0].month
         query = " UNION ALL ".join(read_part(folder.parts / part.file, kind) for part in group)
-        with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute("SET TimeZone = 'UTC'")
+        with contextlib.closing(another(connection)) as cursor:
             part = write_part(cursor, folder, kind, month, query)
         _hold_to(part, sum((measured(one) for one in group), nothing(kind)))
         old = {one.file for one in group}

@@ -22,6 +22,7 @@ from dslkit.ledger.folder import ARCHIVED, write_whole
 from dslkit.ledger.manifest import Manifest, Part, Replaced, read_manifest, write_manifest
 from dslkit.ledger.parts import Measure, checksum, measure, measured, nothing, read_part, write_part
 from dslkit.ledger.segments import archive, batches, is_readable
+from dslkit.ledger.session import another, connect
 from dslkit.ledger.viewfile import show_parts
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Pruned:
 
 def rebuild(folder: Folder, *, wait_s: float = 30.0) -> Rebuilt:
     """Make all parts again from the archived segments; parts whose segments have no archive stay if they are sound."""
-    with upkeep(folder, wait_s=wait_s), contextlib.closing(duckdb.connect(":memory:")) as connection:
+    with upkeep(folder, wait_s=wait_s), contextlib.closing(connect()) as connection:
         known, manifest = _state(folder)
         if known:
             archive(folder, manifest.taken)
@@ -187,7 +188,7 @@ def loaded(
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, int]]]:
     """Load segments batch by batch, each into a cursor of its own, with the count of torn lines."""
     for batch in batches(sources, BATCH_BYTES // 8):  # archives are about eight times smaller than what they hold
-        with contextlib.closing(connection.cursor()) as cursor:
+        with contextlib.closing(another(connection)) as cursor:
             yield cursor, load_batch(cursor, batch, elsewhere)
 
 
@@ -201,8 +202,7 @@ def since(kind: str, query: str, instant: str | None) -> str:
 def prune(folder: Folder, before: datetime, *, wait_s: float = 30.0) -> Pruned:
     """Remove all records of before an instant from parts and archives; it cannot be undone."""
     before = before.replace(tzinfo=UTC) if before.tzinfo is None else before.astimezone(UTC)
-    with upkeep(folder, wait_s=wait_s), contextlib.closing(duckdb.connect(":memory:")) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with upkeep(folder, wait_s=wait_s), contextlib.closing(connect()) as connection:
         manifest = read_manifest(folder)
         archive(folder, manifest.taken)
         parts = [part for old in manifest.parts for part in _pruned_part(connection, folder, old, before)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dslkit.errors import LedgerError
 from dslkit.ledger import lines
 from dslkit.ledger.folder import SEALED, Folder
-from dslkit.ledger.journal import Carried, Journal
+from dslkit.ledger.journal import SEGMENT_BYTES, Carried, Journal
 from dslkit.pricing import Prices
 from dslkit.records import Price
 
@@ -43,15 +43,23 @@ class LedgerRecorder:
         folder: of the ledger; it has been created.
         prices: books each attempt at the rates of its start.
         now: the clock; aware datetimes in UTC.
+        segment_bytes: a segment that has grown so far is sealed and another begun.
     """
 
     def __init__(
-        self, folder: Folder, *, prices: Prices | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        folder: Folder,
+        *,
+        prices: Prices | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self._prices = prices or Prices()
         self._now = now
         self._folder = folder
-        self._journal = Journal(folder.journal, self._head, self._carry, sealed=self._compact_behind)
+        self._journal = Journal(
+            folder.journal, self._head, self._carry, sealed=self._compact_behind, segment_bytes=segment_bytes
+        )
         self._forget()
 
     def _forget(self) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dslkit.ledger.folder import Folder
     from dslkit.ledger.manifest import Manifest
 
+_PACKERS = 16  # what takes time is the disk, which makes many files durable as quickly as one
 UNBORN_SECONDS = 3600.0  # a ``.new`` file this old was left by a process that died within its first millisecond
 
 
@@ -121,16 +123,26 @@ def moved_on(batch: dict[str, Path], elsewhere: dict[str, Path]) -> set[tuple[st
     for name in batch:
         later = successor(name)
         if later not in batch and later in elsewhere:
-            keys.update(read_head(elsewhere[later]).carried)
+            keys.update(_head_of_the_living(elsewhere[later]).carried)
     return keys
+
+
+def _head_of_the_living(path: Path) -> Head:
+    """The head of a segment whose writer may seal it, and thereby rename it, at this very moment."""
+    try:
+        return read_head(path)
+    except FileNotFoundError:
+        return read_head(path.with_suffix(SEALED))
 
 
 def archive(folder: Folder, taken: Collection[str]) -> list[str]:
     """Gzip taken segments and remove them from the journal; return the ids that have left it."""
     segments = folder.segments()
+    packed = {path: folder.archived(name) for name, path in segments.items() if name in taken}
+    with ThreadPoolExecutor(_PACKERS) as pool:
+        list(pool.map(_gzip, packed.keys(), packed.values()))
+    sync_folder(folder.archive)
     for name, path in segments.items():
-        if name in taken:
-            _gzip(path, folder.archived(name))
         if path.suffix == SEALED and folder.archived(name).exists():  # also one that came back from a backup
             path.unlink()
     return sorted(taken)
@@ -145,7 +157,6 @@ def _gzip(path: Path, target: Path) -> None:
         raw.flush()
         sync_data(raw.fileno())
     aside.replace(target)
-    sync_folder(target.parent)
 
 
 def is_readable(path: Path) -> bool:

@@ -20,6 +20,7 @@ from dslkit.ledger import schema
 from dslkit.ledger.folder import OPEN, SEALED, is_locked
 from dslkit.ledger.loading import load_lines
 from dslkit.ledger.manifest import Manifest, read_manifest
+from dslkit.ledger.session import another
 from dslkit.ledger.views import attempts, read_parts, view_queries
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def open_snapshot(root: duckdb.DuckDBPyConnection, folder: Folder) -> duckdb.Duc
     missing: Exception | None = None
     for _ in range(ATTEMPTS):
         state = take_state(folder)
-        cursor = root.cursor()
+        cursor = another(root)
         try:
             _load(cursor, state)
             _create_views(cursor, folder, state.manifest)

@@ -16,6 +16,7 @@ from dslkit.ledger.folder import Folder
 from dslkit.ledger.manifest import read_manifest
 from dslkit.ledger.rebuilding import Pruned, Rebuilt, prune, rebuild
 from dslkit.ledger.repricing import Repriced, reprice
+from dslkit.ledger.session import connect
 from dslkit.ledger.snapshot import ATTEMPTS, open_snapshot
 from dslkit.ledger.verification import Verified, verify
 from dslkit.ledger.viewfile import create_file
@@ -128,6 +129,5 @@ class Ledger:
     def _connection(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._root is None:
-                self._root = duckdb.connect(":memory:")
-                self._root.execute("SET GLOBAL TimeZone = 'UTC'")
+                self._root = connect()
             return self._root

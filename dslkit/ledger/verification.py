@@ -8,8 +8,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
 from dslkit.ledger.compaction import records
@@ -18,12 +16,15 @@ from dslkit.ledger.manifest import is_whole
 from dslkit.ledger.parts import measure, measured, nothing, read_part
 from dslkit.ledger.rebuilding import archived, is_sound, loaded, segments_of, since
 from dslkit.ledger.segments import is_readable
+from dslkit.ledger.session import connect
 from dslkit.ledger.snapshot import open_snapshot, take_state
 from dslkit.records import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import duckdb
 
     from dslkit.ledger.folder import Folder
     from dslkit.ledger.manifest import Manifest, Part
@@ -58,8 +59,7 @@ def verify(folder: Folder) -> Verified:
         state = take_state(folder)
     except LedgerError as error:
         return Verified(findings=(_finding("error", "manifest", str(error), _REBUILD),))
-    with contextlib.closing(duckdb.connect(":memory:")) as connection:
-        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    with contextlib.closing(connect()) as connection:
         findings = [
             *_of_the_place(folder),
             *_of_parts(connection, folder, state.manifest),

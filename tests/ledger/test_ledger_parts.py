@@ -20,7 +20,6 @@ from dslkit.errors import LedgerError
 from dslkit.ledger import Ledger, LedgerRecorder, compaction, manifest, segments
 from dslkit.ledger.compaction import GRACE_SECONDS, MERGE_FROM, compact, upkeep
 from dslkit.ledger.folder import Folder
-from dslkit.ledger.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +53,7 @@ def small_segments(home: Path, segment_bytes: int = 2000) -> LedgerRecorder:
     """A recorder that rotates after a few lines."""
     folder = Folder(home)
     folder.create()
-    recorder = LedgerRecorder(folder)
-    recorder._journal = Journal(folder.journal, recorder._head, recorder._carry, segment_bytes=segment_bytes)
-    return recorder
+    return LedgerRecorder(folder, segment_bytes=segment_bytes)
 
 
 def test_compaction_changes_where_rows_lie_and_nothing_else(ledger: Ledger, home: Path) -> None:
@@ -140,6 +137,18 @@ def test_a_segment_is_taken_in_after_the_earlier_ones_of_its_writer(home: Path, 
         fcntl.flock(alive, fcntl.LOCK_EX)
         assert segments.ready(folder, manifest.Manifest()) == {}
     assert sums(ledger)[0] == 20
+
+
+def test_a_segment_may_be_sealed_while_its_head_is_read(ledger: Ledger, home: Path) -> None:
+    """Its writer renames it between the listing and the reading; the open calls it took over are found all the same."""
+    recorder = small_segments(home, segment_bytes=1000)
+    recorder.reserve(start("0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a"))
+    for _ in range(3):
+        call(recorder)
+    recorder.flush()
+    first, second = sorted(Folder(home).journal.glob("*-*"))[:2]
+    listed = {second.stem: second.with_suffix(".open")}
+    assert segments.moved_on({first.stem: first}, listed) == {("0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a", 1)}
 
 
 def test_a_segment_of_a_newer_version_is_left_alone(ledger: Ledger, home: Path) -> None:
