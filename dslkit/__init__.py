@@ -9,15 +9,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dslkit.connect import async_openai_client, openai_client
+    from dslkit.batch import generate, generate_batch
+    from dslkit.connect import (
+        acomplete_many,
+        async_http_client,
+        async_openai_client,
+        complete_many,
+        http_client,
+        openai_client,
+        throttle_status,
+    )
+    from dslkit.dify.workflow import Workflow
     from dslkit.ledger import Ledger
+    from dslkit.llm.limits import Limits
 
-__all__ = ["Ledger", "async_openai_client", "openai_client"]
+__all__ = [
+    "Ledger",
+    "Limits",
+    "Workflow",
+    "acomplete_many",
+    "async_http_client",
+    "async_openai_client",
+    "complete_many",
+    "generate",
+    "generate_batch",
+    "http_client",
+    "openai_client",
+    "throttle_status",
+]
 
 _ROOM = {
     "Ledger": "dslkit.ledger",
+    "Limits": "dslkit.llm.limits",
+    "Workflow": "dslkit.dify.workflow",
+    "acomplete_many": "dslkit.connect",
+    "async_http_client": "dslkit.connect",
     "async_openai_client": "dslkit.connect",
+    "complete_many": "dslkit.connect",
+    "generate": "dslkit.batch",
+    "generate_batch": "dslkit.batch",
+    "http_client": "dslkit.connect",
     "openai_client": "dslkit.connect",
+    "throttle_status": "dslkit.connect",
 }
 
 

@@ -45,8 +45,6 @@ ONLY_IMPORTER = {
     "chromadb": "knowledge",
     "wordllama": "knowledge",
     "papermill": "notebooks",
-    "altair": "report",
-    "great_tables": "report",
     "vl_convert": "report",
     "nbconvert": "report",
     "ipywidgets": "widgets",

@@ -7,8 +7,9 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import json_repair
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dslkit.dify import loose_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +35,8 @@ def tagged(reply: str, tag: str) -> str | None:
 def tagged_object(reply: str, tag: str) -> dict[str, Any]:
     """The JSON object between tags, mended where its form is off; empty when there is none."""
     try:
-        found = json_repair.loads(tagged(reply, tag) or reply)
-    except (ValueError, RecursionError):
+        found, _ = loose_json.read(tagged(reply, tag) or reply)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -20,7 +20,6 @@ HEAVY = (
     "duckdb",
     "chromadb",
     "papermill",
-    "altair",
     "pydantic_settings",
     "genai_prices",
     "ipywidgets",
