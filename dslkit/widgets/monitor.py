@@ -88,10 +88,10 @@ def drawn(status: Status, settings: Settings) -> Markup:
     figures = [
         ("Attempts a minute", formats.count(status.attempts), f"of {settings.requests_per_minute:,} allowed"),
         ("Tokens a minute", formats.compact(status.tokens), _of(settings.tokens_per_minute)),
-        ("In flight", formats.count(status.open), f"waited {formats.seconds(status.waited)} on average"),
+        ("In flight", formats.count(status.open), f"{formats.seconds(status.waited)} in the queue"),
         ("Spent today", formats.usd(status.spent_today), _budget(settings.budget_per_day_usd)),
         ("Latency", formats.seconds(status.p50), f"95 % under {formats.seconds(status.p95)}"),
-        ("Errors a minute", _errors(status), "retried where that helps"),
+        ("Errors a minute", _errors(status), "each attempt counts"),
     ]
     highest = max(*status.columns, 1)
     limit = settings.requests_per_minute * SHOWN.total_seconds() / COLUMNS / WINDOW.total_seconds()

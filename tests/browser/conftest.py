@@ -27,6 +27,8 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1", None}
 START_PATIENCE_S = 60.0
+CELL_PATIENCE_MS = 60_000
+ERROR = ".jp-Notebook .jp-RenderedText[data-mime-type*=error]"
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +75,26 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Call
         keep(page, f"{request.node.name}-{number}-last")
         page.close()
     assert strangers == [], "the page asked other machines"
+
+
+def run_all(page: Page, address: str, notebook: str, shown: str) -> None:
+    """Open a notebook and run all its cells from the menu, until what the locator ``shown`` names is there."""
+    page.goto(address.format(notebook))
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=CELL_PATIENCE_MS)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=CELL_PATIENCE_MS)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.locator(f"{ERROR}, {shown}").first.wait_for(timeout=CELL_PATIENCE_MS)
+    assert page.locator(ERROR).all_inner_texts() == []
+
+
+@pytest.fixture
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a JupyterLab over a copy of our notebooks; parametrize it with a theme."""
+    root = tmp_path / "work"
+    shutil.copytree(ROOT / "notebooks", root)
+    with jupyterlab(root, theme=getattr(request, "param", "JupyterLab Light")) as address:
+        yield address
 
 
 def keep(page: Page, name: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from tests.browser.conftest import ROOT, jupyterlab, keep
+from tests.browser.conftest import CELL_PATIENCE_MS, keep, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,27 +16,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
-CELL_PATIENCE_MS = 60_000
-ERROR = ".jp-Notebook .jp-RenderedText[data-mime-type*=error]"
-
-
-@pytest.fixture
-def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], str]:
-    root = tmp_path / "work"
-    shutil.copytree(ROOT / "notebooks", root)
-    with jupyterlab(root, theme=request.param) as address:
-        yield address
-
-
-def run_all(page: Page, address: str) -> None:
-    page.goto(address.format("tour.ipynb"))
-    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=CELL_PATIENCE_MS)
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=CELL_PATIENCE_MS)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.locator(f"{ERROR}, .dslkit-form").first.wait_for(timeout=CELL_PATIENCE_MS)
-    assert page.locator(ERROR).all_inner_texts() == []
-    page.get_by_text("verdict = ").wait_for(timeout=CELL_PATIENCE_MS)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +29,8 @@ def test_the_form_generates_by_a_click(
 ) -> None:
     name = request.node.callspec.id
     page = open_page(width=width, dark=name == "dark")
-    run_all(page, lab)
+    run_all(page, lab, "tour.ipynb", ".dslkit-form")
+    page.get_by_text("verdict = ").wait_for(timeout=CELL_PATIENCE_MS)
     form = page.locator(".dslkit-form")
     form.scroll_into_view_if_needed()
     keep(page, f"tour-{name}-form")
@@ -60,5 +40,19 @@ def test_the_form_generates_by_a_click(
     keep(page, f"tour-{name}-result")
     with page.expect_download() as started:
         form.locator("a.download").click()
-    text = Path(started.value.path()).read_text()
-    assert text.startswith("app:") or "\nkind: app" in text
+    assert yaml.safe_load(Path(started.value.path()).read_text())["kind"] == "app"
+
+
+def test_a_change_is_asked_for_by_a_second_click(lab: str, open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    run_all(page, lab, "tour.ipynb", ".dslkit-form")
+    form = page.locator(".dslkit-form")
+    form.get_by_role("button", name="Generate").click()
+    form.get_by_role("button", name="Change it").wait_for(timeout=CELL_PATIENCE_MS)
+    form.locator("textarea").fill("Return the language of the feedback too (variable language).")
+    form.get_by_role("button", name="Change it").click()
+    form.locator(".said li").nth(1).wait_for(timeout=CELL_PATIENCE_MS)
+    assert "variable language" in form.locator(".said li").nth(1).inner_text()
+    form.get_by_role("button", name="Start anew").click()
+    form.get_by_role("button", name="Generate").wait_for(timeout=CELL_PATIENCE_MS)
+    assert form.locator("figure").count() == 0
