@@ -35,7 +35,8 @@ def tagged(reply: str, tag: str) -> str | None:
 def tagged_object(reply: str, tag: str) -> dict[str, Any]:
     """The JSON object between tags, mended where its form is off; empty when there is none."""
     try:
-        found, _ = loose_json.read(tagged(reply, tag) or reply)
+        body = tagged(reply, tag) or reply
+        found, _ = loose_json.read(body[max(body.find("{"), 0) :])  # a code fence or prose may stand before it
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
