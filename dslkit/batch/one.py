@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dslkit.agents import analyse, configure, improve, outline
 from dslkit.batch.answers import ItemAnswers
 from dslkit.batch.artefact import write_whole
+from dslkit.batch.examine import Draft, examine
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe, Tools
 from dslkit.batch.requirements import from_text
 from dslkit.batch.resume import key_of, patterns_of
@@ -19,42 +20,22 @@ from dslkit.batch.workshop import open_tools
 from dslkit.dify.check import verdict
 from dslkit.dify.engine import Engine
 from dslkit.dify.judge import judge
-from dslkit.dify.workflow import Workflow
 from dslkit.errors import AccountError, DslkitError
 from dslkit.ledger import Ledger
 from dslkit.ledger.redact import redact
 from dslkit.llm import account_error, attributed
-from dslkit.records import EngineRun, Item, Judgement, Requirement
+from dslkit.records import Item, Judgement, Requirement
 from dslkit.settings import OFFLINE_MODEL, load_settings
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from dslkit.dify.workflow import Workflow
     from dslkit.knowledge import Knowledge, Pattern
-    from dslkit.records import Finding, Mode
+    from dslkit.records import Mode
     from dslkit.settings import Settings
 
 PATTERNS_SHOWN = 3
-NOT_RUN = EngineRun(status="not run")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A reply and all that is known of the workflow in it."""
-
-    reply: str
-    workflow: Workflow
-    engine: EngineRun
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What the check and the engine have to say; the engine's failure is an error finding."""
-        return (*self.workflow.findings, *self.engine.findings)
-
-    @property
-    def error_count(self) -> int:
-        """How many findings keep it from working."""
-        return sum(finding.severity == "error" for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,24 +120,6 @@ async def make(requirement: Requirement, order: Order, tools: Tools) -> Generate
     return Generated(item=replace(item, rounds=rounds, **written), workflow=draft.workflow)
 
 
-def reconsider(item: Item, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:
-    """An item of an earlier run held against today's expectations, and run where it never was.
-
-    None when its file is no longer to be read, or when the engine does not run it: then there is work to do.
-    """
-    if order.path is None or item.artefact is None:
-        return replace(item, judgement=Judgement())
-    document = Workflow.from_yaml(order.path.read_text(encoding="utf-8")).document
-    run = engine.run(document) if engine and item.engine == "not run" and item.verdict == "clean" else NOT_RUN
-    if run.status == "failed":
-        return None
-    item = replace(item, judgement=judge(document, requirement))
-    if run.status == "not run":
-        return item
-    findings = (*item.findings, *run.findings)
-    return replace(item, findings=findings, engine=run.status, verdict=verdict(findings, run))
-
-
 async def _author(requirement: Requirement, order: Order, tools: Tools) -> tuple[Draft, int]:
     """The best draft that the agents of a mode reach, and how many rounds of bettering that took."""
     with tools.answers.kept_for(order.work, 0):
@@ -195,13 +158,6 @@ async def _similar(messages: tuple[str, ...], knowledge: Knowledge | None) -> tu
 async def _examine(reply: str, requirement: Requirement, engine: Engine | None) -> Draft:
     """Compile, check, repair and run in a thread: the loop stays free for the answers of other items."""
     return await asyncio.to_thread(examine, reply, name=requirement.id, engine=engine)
-
-
-def examine(reply: str, *, name: str, engine: Engine | None) -> Draft:
-    """What is in a reply, and whether it runs; a workflow with error findings is not run."""
-    workflow = Workflow.from_reply(reply, name=name)
-    run = NOT_RUN if engine is None or workflow.errors else engine.run(workflow.document)
-    return Draft(reply=reply, workflow=workflow, engine=run)
 
 
 def _write(workflow: Workflow, path: Path | None) -> dict[str, Any]:

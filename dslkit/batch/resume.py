@@ -143,7 +143,7 @@ class Earlier:
 
 def _revisited(item: Item, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:
     """The item judged by today's expectations and run where it never was; None when the engine now refuses it."""
-    from dslkit.batch.one import reconsider  # noqa: PLC0415 - the agents behind it are slow to import, and seldom needed
+    from dslkit.batch.examine import reconsider  # noqa: PLC0415 - what compiles is slow to import, and seldom needed here
 
     return reconsider(item, requirement, order, engine)
 

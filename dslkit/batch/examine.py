@@ -1,0 +1,62 @@
+"""What a reply is worth: compiled, checked, repaired, and run on Dify's engine where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dslkit.dify.check import verdict
+from dslkit.dify.judge import judge
+from dslkit.dify.workflow import Workflow
+from dslkit.records import EngineRun, Judgement
+
+if TYPE_CHECKING:
+    from dslkit.batch.recipe import Order
+    from dslkit.dify.engine import Engine
+    from dslkit.records import Finding, Item, Requirement
+
+NOT_RUN = EngineRun(status="not run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A reply and all that is known of the workflow in it."""
+
+    reply: str
+    workflow: Workflow
+    engine: EngineRun
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the check and the engine have to say; the engine's failure is an error finding."""
+        return (*self.workflow.findings, *self.engine.findings)
+
+    @property
+    def error_count(self) -> int:
+        """How many findings keep it from working."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+
+def examine(reply: str, *, name: str, engine: Engine | None) -> Draft:
+    """What is in a reply, and whether it runs; a workflow with error findings is not run."""
+    workflow = Workflow.from_reply(reply, name=name)
+    run = NOT_RUN if engine is None or workflow.errors else engine.run(workflow.document)
+    return Draft(reply=reply, workflow=workflow, engine=run)
+
+
+def reconsider(item: Item, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:
+    """An item of an earlier run held against today's expectations, and run where it never was.
+
+    None when its file is no longer to be read, or when the engine does not run it: then there is work to do.
+    """
+    if order.path is None or item.artefact is None:
+        return replace(item, judgement=Judgement())
+    document = Workflow.from_yaml(order.path.read_text(encoding="utf-8")).document
+    run = engine.run(document) if engine and item.engine == "not run" and item.verdict == "clean" else NOT_RUN
+    if run.status == "failed":
+        return None
+    item = replace(item, judgement=judge(document, requirement))
+    if run.status == "not run":
+        return item
+    findings = (*item.findings, *run.findings)
+    return replace(item, findings=findings, engine=run.status, verdict=verdict(findings, run))
