@@ -29,7 +29,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".dslkit"), description="ledger, cache, patterns and shared windows")
     openai_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"), description="key of the provider"
+        default=None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="key of the provider",
     )
     openai_base_url: str | None = Field(
         default=None,
@@ -56,7 +58,8 @@ def load_settings() -> Settings:
 
 def _explain(error: ValidationError) -> str:
     """Name each wrong setting and the remedy; never show a value, it may be a secret."""
-    lines = [f"{_env_name(detail['loc'])}: {detail['msg']}" for detail in error.errors(include_input=False, include_url=False)]
+    details = error.errors(include_input=False, include_url=False)
+    lines = [f"{_env_name(detail['loc'])}: {detail['msg']}" for detail in details]
     return "Wrong settings (environment or .env):\n  " + "\n  ".join(lines) + "\nCorrect or unset them and try again."
 
 
