@@ -21,7 +21,7 @@ _Usd = Annotated[Decimal, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """Every setting, by its environment name (``DSLKIT_`` + the field's, upper case, unless an alias says otherwise)."""
+    """Every setting, by its environment name: ``DSLKIT_`` and the field in upper case, or the alias."""
 
     model_config = SettingsConfigDict(
         env_prefix="DSLKIT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
