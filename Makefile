@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 .DEFAULT_GOAL := run
 
 run: engine
-	$(BIN)/dslkit batch notebooks/requirements.jsonl --out out
+	$(BIN)/dslkit batch notebooks/requirements.jsonl --out out --mode multi_agent
 
 test: engine
 	$(BIN)/python -m pytest -n 2 --dist loadfile
