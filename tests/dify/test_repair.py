@@ -32,6 +32,16 @@ def _n(id_: str, type_: str, **param: Any) -> dict[str, Any]:
     return {"id": id_, "type": type_, "param": param}
 
 
+def _after(found: dict[str, Any], output: str) -> Plan:
+    """Node 4 between the model and the end, which takes its output."""
+    straight = [["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]]
+    return _with_nodes(found, plan_edges=straight, n3={"outputs": [["text", [output, "4"]]]})
+
+
+def _template(template: str) -> Plan:
+    return _after(_n("4", "template-transform", variables=[["text", ["text", "2"]]], template=template), "output")
+
+
 ITERATION = [
     _n(
         "4",
@@ -59,6 +69,16 @@ CODE = "def main(text: str):\n    return {'short': text[:9]}"
 MENDED: list[tuple[str, Plan, str]] = [
     ("reference-output", small(n3={"outputs": [["text", ["output", "2"]]]}), "an LLM gives text"),
     ("reference-output", _iterating(n5_2={"user": "{{#5-1.item#}}"}), "the item comes from the iteration"),
+    (
+        "reference-output",
+        _with_nodes(
+            _n("4", "code", variables=[["text", ["text", "2"]]], outputs=[["short", "string"]], code=CODE),
+            _n("5", "llm", system="", user="{{#1.short#}}"),
+            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "5"], ["5", 0, "3"]],
+        ),
+        "a name that one node before gives",
+    ),
+    ("reference-output", _iterating(n5_2={"user": "{{#5.part#}}"}), "inside, an iteration gives its item"),
     ("reference-form", small(n2={"user": "About {{#topic#}}"}), "one node before gives topic"),
     ("reference-form", _iterating(n5_2={"user": "{{#item#}}"}), "inside an iteration"),
     (
@@ -109,34 +129,25 @@ MENDED: list[tuple[str, Plan, str]] = [
     ),
     (
         "template-reference",
-        _with_nodes(
+        _after(
             _n("4", "template-transform", variables=[], template="# {{#2.text#}} of {{#1.topic#}}"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["output", "4"]]]},
+            "output",
         ),
         "references inside Jinja",
     ),
     (
         "template-variable",
-        _with_nodes(
-            _n("4", "template-transform", variables=[["text", ["text", "2"]]], template="{{ topic }}: {{ text }}"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["output", "4"]]]},
-        ),
+        _template("{{ topic }}: {{ text }}"),
         "a variable that a node before gives",
     ),
     (
         "template-call",
-        _with_nodes(
-            _n("4", "template-transform", variables=[["text", ["text", "2"]]], template="{{ len(text) }}"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["output", "4"]]]},
-        ),
+        _template("{{ len(text) }}"),
         "Python's len",
     ),
     (
         "code-fault",
-        _with_nodes(
+        _after(
             _n(
                 "4",
                 "code",
@@ -144,23 +155,21 @@ MENDED: list[tuple[str, Plan, str]] = [
                 outputs=[["short", "string"]],
                 code=CODE.replace("\n", "\\n"),
             ),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["short", "4"]]]},
+            "short",
         ),
         "code escaped twice",
     ),
     (
         "code-argument",
-        _with_nodes(
+        _after(
             _n("4", "code", variables=[["answer", ["text", "2"]]], outputs=[["short", "string"]], code=CODE),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["short", "4"]]]},
+            "short",
         ),
         "an argument by another name",
     ),
     (
         "code-returns",
-        _with_nodes(
+        _after(
             _n(
                 "4",
                 "code",
@@ -168,8 +177,7 @@ MENDED: list[tuple[str, Plan, str]] = [
                 outputs=[["a", "number"]],
                 code="def main(text):\n return {'a': 1, 'b': 'x'}",
             ),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["b", "4"]]]},
+            "b",
         ),
         "an output that is not declared",
     ),
@@ -205,6 +213,28 @@ MENDED: list[tuple[str, Plan, str]] = [
         ),
         "steps beside their iteration",
     ),
+    (
+        "iteration-body",
+        _with_nodes(
+            *copy.deepcopy(ITERATION[:3]),
+            _n("6", "llm", system="", user="{{#5.item#}}"),
+            _n("7", "llm", system="", user="{{#6.text#}}"),
+            plan_edges=[["1", 0, "4"], ["4", 0, "5"], ["5-1", 0, "6"], ["6", 0, "7"], ["7", 0, "2"], ["2", 0, "3"]],
+            n2={"user": "{{#5.output#}}"},
+            n5={"output_selector": ["text", "9"]},
+        ),
+        "steps that the start leads to, up to what takes the result",
+    ),
+    (
+        "iteration-body",
+        _with_nodes(
+            *copy.deepcopy(ITERATION[:2]),
+            _n("6", "llm", system="", user="{{#5.part#}}"),
+            plan_edges=[["1", 0, "4"], ["4", 0, "5"], ["5", 0, "6"], ["6", 0, "2"], ["2", 0, "3"]],
+            n5={"output_selector": ["text", "6"]},
+        ),
+        "a step that takes what it is collected from",
+    ),
     ("edge-next-pass", _iterating(plan_edges=[*STRAIGHT, ["5-2", 0, "5-1"]]), "back to the start inside"),
     (
         "edge-over-gap",
@@ -225,7 +255,7 @@ MENDED: list[tuple[str, Plan, str]] = [
     ),
     (
         "extracted-as-one",
-        _with_nodes(
+        _after(
             _n(
                 "4",
                 "parameter-extractor",
@@ -233,40 +263,58 @@ MENDED: list[tuple[str, Plan, str]] = [
                 parameters=[["A", "a", "string"], ["B", "b", "number"]],
                 instruction="",
             ),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["output", "4"]]]},
+            "output",
         ),
         "the whole of what is extracted",
     ),
     (
+        "extracted-as-one",
+        _after(
+            _n(
+                "4",
+                "code",
+                variables=[["text", ["text", "2"]]],
+                outputs=[["short", "string"], ["size", "number"]],
+                code="def main(text):\n return {'short': text[:9], 'size': len(text)}",
+            ),
+            "result",
+        ),
+        "the whole of what code returns",
+    ),
+    ("template-call", _template("{% for i, t in enumerate(text) %}{{ i }}{{ t }}{% endfor %}"), "Python's enumerate"),
+    (
+        "template-fault",
+        _template("{% for a, b in text|zip(text) %}{{ a }}{{ b }}{% endfor %}"),
+        "Python's zip",
+    ),
+    (
+        "template-fault",
+        _template("{{#if text}}{{#each text}}{{@index}}{{this}}{{/each}}{{else}}none{{/if}}"),
+        "Handlebars' sections",
+    ),
+    (
         "chart-by-variable",
-        _with_nodes(
+        _after(
             _n("4", "echarts", chart_type="{{#1.topic#}}", chart_title="t", data="1;2", x_axisORcategories="a;b"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["text", "4"]]]},
+            "text",
         ),
         "a kind of chart that a variable names",
     ),
     (
         "template-nothing",
-        _with_nodes(
-            _n("4", "template-transform", variables=[["text", ["text", "2"]]], template="{{ text }} of {{ today }}"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["output", "4"]]]},
-        ),
+        _template("{{ text }} of {{ today }}"),
         "a name that nobody gives",
     ),
     (
         "template-fault",
-        _with_nodes(
+        _after(
             _n(
                 "4",
                 "template-transform",
                 variables=[["text", ["text", "2"]]],
                 template="{{% if text %}}{{ text | markdown }}{{% endif %}}",
             ),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["output", "4"]]]},
+            "output",
         ),
         "braces doubled once too often",
     ),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from dslkit.dify import layout
 from dslkit.dify.compile import make_edge
-from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, mappings
+from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, outputs_of
 from dslkit.dify.references import TEXT_REFERENCE, copy_data, replace_use
+from dslkit.dify.repair.references import WHOLE
 from dslkit.dify.tools import CHART_TOOLS, tool_kind
 
 if TYPE_CHECKING:
@@ -18,30 +19,28 @@ if TYPE_CHECKING:
     from dslkit.dify.repair.mend import Mend
     from dslkit.records import Finding
 
-_WHOLE: Final = frozenset({"output", "outputs", "result", "results", "text", "json", "data", "parameters", "extracted"})
-
 
 def extracted_as_one(mend: Mend, findings: Sequence[Finding]) -> None:
-    """A parameter extractor asked for its whole result: a template makes one text of all that it extracts."""
+    """An extractor or code asked for its whole result: a template makes one text of all that it gives."""
     for finding in findings:
         node = mend.node_of(finding)
         for use in mend.use_of(finding, node) if node else ():
             source = mend.graph.nodes.get(use.node)
-            if node and source and source.type == "parameter-extractor" and use.field in _WHOLE:
+            if node and source and source.type in ("parameter-extractor", "code") and use.field in WHOLE:
                 whole = _template_of(mend, source)
                 replace_use(node.data, use, (whole, "output"))
                 if mend.has_edge(source.id, DEFAULT_HANDLE, node.id):
                     _reroute(mend, source.id, DEFAULT_HANDLE, node.id, whole)
-                mend.log("extracted-as-one", f"{whole} makes one text of what {source.id} extracts.", node.id)
+                mend.log("extracted-as-one", f"{whole} makes one text of what {source.id} gives.", node.id)
                 mend.refresh()
 
 
 def _template_of(mend: Mend, source: Node) -> str:
-    """The id of the template that makes JSON of an extractor's parameters; added when it is not there yet."""
+    """The id of the template that makes JSON of all that a node gives; added when it is not there yet."""
     id_ = f"{source.id[:40]}_all"
     if id_ in mend.graph.nodes:
         return id_
-    names = [str(parameter["name"]) for parameter in mappings(source.data.get("parameters")) if parameter.get("name")]
+    names = [name for name in outputs_of(source.data) if not name.startswith("__")]
     own = {name: re.sub(r"\W", "_", name) for name in names}
     lines = ",\n".join(f'  "{name}": {{{{ {own[name]} | tojson }}}}' for name in names)
     data = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dslkit.dify.nodes import inner_outputs, node_kind
+from dslkit.dify.nodes import node_kind
 from dslkit.dify.references import as_selector
 
 if TYPE_CHECKING:
@@ -22,18 +22,38 @@ def move_in(mend: Mend, findings: Sequence[Finding]) -> None:
     """
     for finding in findings:
         node = mend.node_of(finding)
-        if node is None or node.type != "iteration":
-            continue
-        body = _body(mend.graph, node)
-        for id_ in body:
-            raw = mend.graph.nodes[id_].raw
-            raw["parentId"] = node.id
-            raw["data"] |= {"isInIteration": True, "iteration_id": node.id}
-        if body:
-            mend.log(
-                "iteration-body", f"{', '.join(body)} now lie inside {node.id}, which collects from there.", node.id
-            )
-            mend.refresh()
+        if node is not None and node.type == "iteration":
+            _move(mend, node, _body(mend.graph, node), "which collects from there")
+
+
+def started_outside(mend: Mend, _: Sequence[Finding]) -> None:
+    """Move into an iteration that holds its start node alone what that leads to, and nothing else does.
+
+    What ends a run, or takes what the iteration gives, stays outside, and so does what comes after it.
+    """
+    for node in list(mend.graph.nodes.values()):
+        entry = mend.graph.entry_of(node) if node.type == "iteration" else None
+        if entry and [child.id for child in mend.graph.children[node.id]] == [entry]:
+            _move(mend, node, _body(mend.graph, node) or _started(mend.graph, node, entry), "whose start leads there")
+
+
+def _move(mend: Mend, container: Node, body: list[str], why: str) -> None:
+    for id_ in body:
+        raw = mend.graph.nodes[id_].raw
+        raw["parentId"] = container.id
+        raw["data"] |= {"isInIteration": True, "iteration_id": container.id}
+    if body:
+        mend.log("iteration-body", f"{', '.join(body)} now lie inside {container.id}, {why}.", container.id)
+        mend.refresh()
+
+
+def _started(graph: Graph, container: Node, entry: str) -> list[str]:
+    inside = {entry}
+    for id_ in graph.order:
+        takes_result = any(use.selector[:2] == (container.id, "output") for use in graph.uses[id_])
+        if graph.predecessors.get(id_) and not takes_result and _belongs(graph, id_, container, inside):
+            inside.add(id_)
+    return [id_ for id_ in graph.order if id_ in inside and id_ != entry]
 
 
 def _body(graph: Graph, container: Node) -> list[str]:
@@ -70,8 +90,10 @@ def _belongs(graph: Graph, id_: str, container: Node, inside: set[str]) -> bool:
 
 
 def _is_meant(graph: Graph, container: Node, entry: str | None, body: list[str]) -> bool:
-    """Whether something shows the steps to be the container's: its start leads to them, or they use its item."""
+    """Whether something shows the steps to be the container's: its start leads to them, or they take its values.
+
+    These can only be those of a pass: what the container collects comes from the steps, so is not there before them.
+    """
     if entry and any(target in body for target in graph.successors.get(entry, ())):
         return True
-    own = inner_outputs(container.data)
-    return any(use.node in (container.id, entry) and use.field in own for id_ in body for use in graph.uses[id_])
+    return any(use.node in (container.id, entry) for id_ in body for use in graph.uses[id_])

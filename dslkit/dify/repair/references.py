@@ -28,7 +28,11 @@ _MAIN: Final[Mapping[str, str]] = {
     "agent": "text",
     "list-operator": "result",
 }
-_ITEMS: Final = ("item", "index")
+_NAMING: Final = frozenset({"start", "code", "parameter-extractor"})  # types whose outputs an author names
+# Names for all that a node gives.
+WHOLE: Final = frozenset(
+    {"output", "outputs", "out", "result", "results", "text", "json", "data", "parameters", "extracted"}
+)
 
 
 def main_output(node: Node) -> str | None:
@@ -48,15 +52,24 @@ def unknown_output(mend: Mend, findings: Sequence[Finding]) -> None:
     for finding in findings:
         node = mend.node_of(finding)
         for use in mend.use_of(finding, node) if node else ():
-            selector = _meant(mend.graph, use)
-            if node and selector and mend.graph.value_type(use.selector) is None:
-                _refer(mend, node, use, selector)
+            if node and mend.graph.value_type(use.selector) is None:
+                selector = _meant(mend.graph, use, node) or _given_elsewhere(mend.graph, use, node)
+                if selector:
+                    _refer(mend, node, use, selector)
 
 
-def _meant(graph: Graph, use: Use) -> Selector | None:
+def _given_elsewhere(graph: Graph, use: Use, node: Node) -> Selector | None:
+    """The output of that very name that one other node before gives, where a name says more than "the result"."""
+    owner = provider_of(graph, node, use.field) if use.node in graph.nodes and use.field not in WHOLE else None
+    return (owner, use.field) if owner and graph.nodes[owner].type in _NAMING else None
+
+
+def _meant(graph: Graph, use: Use, node: Node) -> Selector | None:
     source = graph.nodes.get(use.node)
     if source is None:
         return None
+    if source.id in graph.containers_of(node.id):
+        return _of_the_pass(graph, source, use)
     kind = node_kind(source.type)
     if kind and kind.child_entry and source.parent in graph.nodes:
         return _of_the_pass(graph, graph.nodes[source.parent], use)
@@ -132,17 +145,17 @@ def asked_of_inside(mend: Mend, findings: Sequence[Finding]) -> None:
             continue
         inside = {child.id for child in mend.graph.children[node.id]}
         outside = [uses for id_, uses in mend.graph.uses.items() if id_ not in inside and id_ != node.id]
-        asked = {_existing(mend.graph, use) for uses in outside for use in uses if use.node in inside}
+        asked = {_existing(mend.graph, use, node) for uses in outside for use in uses if use.node in inside}
         only = asked.pop() if len(asked) == 1 else None
-        if only:
+        if only and only[0] in inside:
             node.data["output_selector"] = list(only)
             mend.log("iteration-output", "It collects what is asked of its inside.", node.id)
             mend.refresh()
 
 
-def _existing(graph: Graph, use: Use) -> Selector | None:
+def _existing(graph: Graph, use: Use, node: Node) -> Selector | None:
     """What a reference names, or what is meant by it when there is no such output."""
-    return use.selector if graph.value_type(use.selector) else _meant(graph, use)
+    return use.selector if graph.value_type(use.selector) else _meant(graph, use, node)
 
 
 def joined_without_node(mend: Mend, findings: Sequence[Finding]) -> None:
@@ -163,12 +176,16 @@ def joined_without_node(mend: Mend, findings: Sequence[Finding]) -> None:
 
 
 def sole_result(mend: Mend, findings: Sequence[Finding]) -> None:
-    """An iteration that collects from a node that is not there collects from the one node its steps end in."""
+    """An iteration that collects from no step of its own collects from the one node its steps end in."""
     for finding in findings:
         node = mend.node_of(finding)
         if node is None or node.type != "iteration" or mend.field_of(finding, node) != ("output_selector",):
             continue
         inside = mend.graph.children[node.id]
+        selector = as_selector(node.data.get("output_selector"))
+        collected = mend.graph.nodes.get(selector[0]) if selector else None
+        if collected and collected.id != node.id and not node_kind_is_entry(collected):
+            continue
         ends = [c for c in inside if c.id not in mend.graph.successors and not node_kind_is_entry(c)]
         name = main_output(ends[0]) if len(ends) == 1 else None
         if name:

@@ -7,12 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from dslkit.dify.check.templates import TemplateFaultError, names_missing
+from dslkit.dify.derive import type_of
 from dslkit.dify.nodes import mappings
 from dslkit.dify.plan_references import split_reference
+from dslkit.dify.repair import dialects
 from dslkit.dify.repair.references import main_output, provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dslkit.dify.graph import Graph, Node
     from dslkit.dify.references import Selector
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 _REFERENCE: Final = re.compile(r"\{\{#([^#{}]{1,200})#\}\}")
 _SET_IN_TEMPLATE: Final = re.compile(r"\{%-?\s*(?:for|set)\s+(\w+)")
-_IDLE_FILTERS: Final = re.compile(r"\|[ \t]{0,9}(?:markdown|markdownify)\b(?:\(\))?")
-_CALLS: Final = {"len": "length", "sum": "sum", "str": "string", "int": "int", "float": "float", "abs": "abs"}
-_CALL: Final = re.compile(r"\b(len|sum|str|int|float|abs)\(([\w.]+)\)")
+_FUNCTIONS: Final = frozenset({"len", "sum", "str", "int", "float", "abs", "zip", "enumerate"})
 
 
 def references(mend: Mend, findings: Sequence[Finding]) -> None:
@@ -47,8 +47,7 @@ def _nodes(mend: Mend, findings: Sequence[Finding]) -> list[Node]:
 
 def _as_variable(mend: Mend, node: Node, match: re.Match[str]) -> str:
     parts = split_reference(match.group(1))
-    own = {str(entry.get("variable")) for entry in mappings(node.data.get("variables"))}
-    own |= set(_SET_IN_TEMPLATE.findall(node.data["template"]))
+    own = _own_names(node) | set(_SET_IN_TEMPLATE.findall(node.data["template"]))
     if parts and parts[0] in own and parts[0] not in mend.graph.nodes and all(map(str.isidentifier, parts)):
         return "{{ " + ".".join(parts) + " }}"
     selector = _selector(mend.graph, node, parts)
@@ -76,7 +75,7 @@ def _variable_for(node: Node, selector: Selector) -> str:
     for entry in mappings(variables):
         if entry.get("value_selector") == list(selector):
             return str(entry["variable"])
-    taken = {str(entry.get("variable")) for entry in mappings(variables)}
+    taken = _own_names(node)
     name, number = re.sub(r"\W", "_", selector[-1]), 2
     unique = name if not name[:1].isdigit() else f"v_{name}"
     base = unique
@@ -93,7 +92,7 @@ def unknown_names(mend: Mend, findings: Sequence[Finding]) -> None:
     for finding in findings:
         user = mend.node_of(finding)
         name = finding.message.partition(" uses ")[2].partition(",")[0]
-        if user is None or not name.isidentifier() or name in _CALLS:
+        if user is None or not name.isidentifier() or name in _FUNCTIONS:
             continue
         owner = provider_of(mend.graph, user, name)
         variables = user.data.setdefault("variables", [])
@@ -115,24 +114,40 @@ def _or_nothing(mend: Mend, node: Node, name: str) -> None:
 
 
 def faults(mend: Mend, findings: Sequence[Finding]) -> None:
-    """Mend a template that then parses.
-
-    ``{{% … %}}``, braces doubled once too often, is a block; a filter that would mark text as Markdown is not needed.
-    """
+    """Mend a template that then parses: put the words of its neighbours into Jinja's, one dialect after the other."""
     for node in _nodes(mend, findings):
-        text = _IDLE_FILTERS.sub("", node.data["template"].replace("{{%", "{%").replace("%}}", "%}"))
-        try:
-            names_missing(text, frozenset())
-        except TemplateFaultError:
-            continue
-        node.data["template"] = text
-        mend.log("template-fault", "The template lost a brace or an idle filter too many, and parses now.", node.id)
+        own, types = _own_names(node), _types(mend.graph, node)
+        text = dialects.calls(dialects.plain(node.data["template"]), own)
+        for candidate in (text, dialects.handlebars(text, own, partial(_is_list, types))):
+            if _parses(candidate):
+                node.data["template"] = candidate
+                mend.log("template-fault", "The template says in Jinja's words what it said in others'.", node.id)
+                break
+
+
+def _parses(template: str) -> bool:
+    try:
+        names_missing(template, frozenset())
+    except TemplateFaultError:
+        return False
+    return True
+
+
+def _own_names(node: Node) -> set[str]:
+    return {str(entry.get("variable")) for entry in mappings(node.data.get("variables"))}
+
+
+def _types(graph: Graph, node: Node) -> dict[str, str]:
+    variables = mappings(node.data.get("variables"))
+    return {str(entry.get("variable")): type_of(graph, entry.get("value_selector")) for entry in variables}
+
+
+def _is_list(types: Mapping[str, str], name: str) -> bool:
+    return types.get(name, "").startswith("array[")
 
 
 def _calls(mend: Mend, node: Node) -> None:
-    own = {str(entry.get("variable")) for entry in mappings(node.data.get("variables"))}
-    text = node.data["template"]
-    mended = _CALL.sub(lambda m: m.group() if m.group(1) in own else f"({m.group(2)}|{_CALLS[m.group(1)]})", text)
-    if mended != text:
+    mended = dialects.calls(node.data["template"], _own_names(node))
+    if mended != node.data["template"]:
         node.data["template"] = mended
-        mend.log("template-call", "Python's functions in the template became Jinja's filters.", node.id)
+        mend.log("template-call", "Python's functions in the template became Jinja's filters and loops.", node.id)
