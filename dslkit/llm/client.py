@@ -7,17 +7,29 @@ and what it makes for proxies is wrapped.
 
 from __future__ import annotations
 
+import json
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+from openai import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncOpenAI,
+    DefaultAioHttpClient,
+    DefaultAsyncHttpxClient,
+    DefaultHttpxClient,
+    OpenAI,
+)
+from openai._models import FinalRequestOptions
 
 from dslkit.llm.door import Door
 from dslkit.llm.transport import AsyncSeamTransport, SeamTransport, telling_when_bytes_leave
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import aiohttp
 
     from dslkit.llm.seam import Seam
@@ -34,6 +46,7 @@ __all__ = [
     "async_http_client",
     "client",
     "http_client",
+    "post",
     "seam_of",
 ]
 
@@ -79,12 +92,46 @@ class _HttpxClient(DefaultHttpxClient):
 class _AsyncOpenAI(AsyncOpenAI):
     """The SDK's client with a door before its work on each request."""
 
+    _model: httpx2.Request | None = None
+
+    @property
+    def user_agent(self) -> str:
+        return super().user_agent.removeprefix("_")
+
     async def request(self, *args: Any, **options: Any) -> Any:
         door = getattr(self._client, "door", None)
         if door is None:
             return await super().request(*args, **options)
         async with door.visit():
             return await super().request(*args, **options)
+
+    async def post_lean(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """As ``post``, but what the SDK does alike for every request (url, headers, timeout) is done for the first."""
+        if self._api_key_provider is not None or self.workload_identity is not None:
+            return await self.post(path, body=body, cast_to=httpx2.Response)
+        if self._model is None:
+            options = await self._prepare_options(FinalRequestOptions.construct(method="post", url=path, json_data={}))
+            self._model = self._build_request(options)
+            del self._model.headers["content-length"]
+        model = self._model
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        request = httpx2.Request("POST", model.url, headers=model.headers, content=content, extensions=model.extensions)
+        try:
+            response = await self._client.send(request)
+        except httpx2.TimeoutException as error:
+            raise APITimeoutError(request=request) from error
+        except httpx2.RequestError as error:
+            raise APIConnectionError(request=request) from error
+        if response.is_success:
+            return response
+        raise self._make_status_error_from_response(response)
+
+
+async def post(client: AsyncOpenAI, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+    """Send one request and return the answer as it came; raises the SDK's errors.  Quicker with a client from here."""
+    if isinstance(client, _AsyncOpenAI):
+        return await client.post_lean(path, body)
+    return await client.post(path, body=body, cast_to=httpx2.Response)
 
 
 def async_http_client(
@@ -106,7 +153,9 @@ def http_client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **opti
 
 def async_client(seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, **options: Any) -> AsyncOpenAI:
     """A plain AsyncOpenAI on the seam; ``options`` are its own (api_key, base_url, timeout, …)."""
-    return _AsyncOpenAI(http_client=async_http_client(seam, inner=inner), max_retries=0, **options)
+    made = _AsyncOpenAI(http_client=async_http_client(seam, inner=inner), max_retries=0, **options)
+    _ = made.chat.completions  # the SDK imports these on first use; a first call should not wait for that
+    return made
 
 
 def client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **options: Any) -> OpenAI:

@@ -15,13 +15,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import httpx2
-
 from dslkit.llm.account import account_error
+from dslkit.llm.client import post
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import httpx2
     from openai import AsyncOpenAI
 
     from dslkit.errors import AccountError
@@ -177,8 +177,7 @@ class _Work:
         if known is not None:
             return Completed(key=key, answer=known, from_checkpoint=True)
         try:
-            response = await self._client.post(_PATH, body=request, cast_to=httpx2.Response)
-            answer = _decoded(response)
+            answer = _decoded(await post(self._client, _PATH, request))
         except Exception as error:  # noqa: BLE001 - errors are values here
             self.account_error = self.account_error or account_error(error)
             return Completed(key=key, error=error)
