@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dslkit.batch.artefact import write_whole
 from dslkit.dify.check import verdict
 from dslkit.dify.judge import judge
 from dslkit.dify.workflow import Workflow
@@ -42,6 +44,22 @@ def examine(reply: str, *, name: str, engine: Engine | None) -> Draft:
     workflow = Workflow.from_reply(reply, name=name)
     run = NOT_RUN if engine is None or workflow.errors else engine.run(workflow.document)
     return Draft(reply=reply, workflow=workflow, engine=run)
+
+
+def take_over(item: Item, order: Order) -> Item | None:
+    """The item with a copy of its file at ``order.path``, under this order's name; None when that cannot be written.
+
+    Raises DiskFullError when there is no room for it.
+    """
+    if order.path is None or item.artefact is None:
+        return None
+    try:
+        document = Workflow.from_yaml(Path(item.artefact).read_bytes()).document
+        document = {**document, "app": {**document["app"], "name": order.item_id}}
+        digest = write_whole(order.path, Workflow(document, ()).yaml)
+    except OSError:  # to be met again, and told, where the item is made
+        return None
+    return replace(item, artefact=str(order.path), artefact_sha256=digest)
 
 
 def reconsider(item: Item, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:

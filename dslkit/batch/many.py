@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dslkit.batch.answers import ItemAnswers
 from dslkit.batch.artefact import SUFFIX, DiskFullError
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe
-from dslkit.batch.resume import Earlier, key_of, patterns_of, work_of
+from dslkit.batch.resume import Earlier, key_of, patterns_of
 from dslkit.batch.runs import recorded_run, with_budget
 from dslkit.dify.engine import Engine
 from dslkit.errors import AccountError, BudgetError, LedgerError, UsageError
@@ -121,6 +121,7 @@ class _Batch:
         self._opening = asyncio.Lock()
         self._tools: Tools | None = None
         self._items: dict[str, Item | None] = {}
+        self._made_here: set[str] = set()
 
     async def work(self, requirements: Iterable[Requirement], concurrency: int, progress: Progress) -> tuple[Item, ...]:
         """All items, in the order of their requirements; the first error that concerns all stops all."""
@@ -162,10 +163,11 @@ class _Batch:
         return item
 
     async def _claimed(self, requirement: Requirement, order: Order) -> Item:
-        """Made by us, unless another batch has made it since this one began."""
+        """Made by us, unless another batch, or we for an equal requirement, have made it since this one began."""
         async with self._answers.claimed(order.work) as waited:
-            if waited or _written_since(order.path, self._began):
-                meanwhile = await asyncio.to_thread(Earlier.of, self._ledger, self._redo, work_of(order.key))
+            if waited or order.work in self._made_here or _written_since(order.path, self._began):
+                run = self._run_id if self._redo == "all" else ""
+                meanwhile = await asyncio.to_thread(Earlier.of, self._ledger, self._redo, order.work, run)
                 item = await self._found(meanwhile, requirement, order)
                 if item is not None:
                     return item
@@ -189,6 +191,7 @@ class _Batch:
             raise generated.error
         await asyncio.to_thread(self._recorder.flush)
         if generated.error is None:
+            self._made_here.add(order.work)
             self._answers.forget(order.work)
         return generated.item
 

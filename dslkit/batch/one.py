@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,9 +162,11 @@ async def _examine(reply: str, requirement: Requirement, engine: Engine | None) 
 
 
 def _write(workflow: Workflow, path: Path | None) -> dict[str, Any]:
-    """Write what there is; a reply without a workflow gives no file."""
-    if path is None or not workflow.document:
+    """Write what there is; a reply without a workflow gives no file.  Without a path the hash alone is kept."""
+    if not workflow.document:
         return {}
+    if path is None:
+        return {"artefact_sha256": hashlib.sha256(workflow.yaml.encode()).hexdigest()}
     return {"artefact": str(path), "artefact_sha256": write_whole(path, workflow.yaml)}
 
 

@@ -36,6 +36,11 @@ class Recipe:
             raise ValueError(f"max_rounds must be 0 or more, not {self.max_rounds}")
 
 
+def work_of(key: str) -> str:
+    """The part of a key that says what was asked and of whom; requests answered for it are kept under this name."""
+    return key.partition("-")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One piece of work: for which run it is recorded, how it is made, and where its file goes (None: no file)."""
@@ -49,8 +54,8 @@ class Order:
 
     @property
     def work(self) -> str:
-        """Names the folder of this item's answers while it is unfinished."""
-        return f"{self.key}.{self.item_id}"
+        """Names what is asked and of whom: equal requirements are one piece of work, done once."""
+        return work_of(self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

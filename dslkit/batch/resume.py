@@ -1,7 +1,8 @@
 """What makes a rerun free: the key of a piece of work, and what the ledger knows to be done.
 
-An item is done when its key is the same and its file, if it gave one, is still the one written then.  The key covers
-what is asked and of whom: the requirement, the model, the mode, the agents with their prompts, the patterns they show.
+An item is done when its key is the same and its file, if it gave one, is still the one written then.  Where it is not,
+the file that another item of the same work gave (an equal requirement under another id, the same batch in another
+folder) is written there, as long as that one is still what it was.  The key covers what is asked and of whom: the requirement, the model, the mode, the agents with their prompts, the patterns they show.
 A new compiler or checker does not make paid answers worthless, so it is no part of a real model's key; what the offline
 model makes is free, and made anew whenever anything that shapes it changes.  What an item is judged by (its expected
 names) has a part of its own at the end of the key, because judging again costs nothing.
@@ -15,16 +16,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dslkit.batch.artefact import sha256_of
+from dslkit.batch.recipe import work_of
 from dslkit.records import Finding, Item, Judgement, Repair
 from dslkit.settings import OFFLINE_MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from importlib.resources.abc import Traversable
-    from pathlib import Path
 
     from dslkit.batch.recipe import Order, Recipe
     from dslkit.dify.engine import Engine
@@ -38,9 +40,9 @@ _WORK_DIGITS = 40
 _JUDGED_DIGITS = 12
 
 _DONE = """
-    SELECT * FROM items WHERE verdict <> 'failed' AND starts_with(key, $work)
-    QUALIFY row_number() OVER (PARTITION BY key ORDER BY ended_at DESC) = 1
-    ORDER BY ended_at
+    SELECT * FROM items WHERE verdict <> 'failed' AND starts_with(key, $work) AND (run_id = $run OR $run = '')
+    QUALIFY row_number() OVER (PARTITION BY key, artefact_sha256 ORDER BY ended_at DESC) = 1
+    ORDER BY ended_at DESC
 """
 
 
@@ -49,11 +51,6 @@ def key_of(requirement: Requirement, recipe: Recipe, patterns: str) -> str:
     work = [requirement.messages, recipe.model, recipe.mode, patterns, _shaping(recipe)]
     judged = [requirement.inputs, requirement.outputs, requirement.related_nodes]
     return f"{_digest(work, _WORK_DIGITS)}-{_digest(judged, _JUDGED_DIGITS)}"
-
-
-def work_of(key: str) -> str:
-    """The part of a key that says what was asked and of whom; requests answered for it are kept under this name."""
-    return key.partition("-")[0]
 
 
 def _shaping(recipe: Recipe) -> str:
@@ -97,25 +94,32 @@ def _digest(value: object, digits: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """The latest finished item of every piece of work in a ledger, read once; ``redo`` says what is made anew."""
+    """The finished items of every piece of work in a ledger, the latest first; ``redo`` says what is made anew."""
 
-    items: Mapping[str, Item]
+    items: Mapping[str, Sequence[Item]]
     redo: Redo = "none"
 
     @classmethod
-    def of(cls, ledger: Ledger, redo: Redo, work: str = "") -> Earlier:
-        """Everything finished so far, or one piece of work; of two judgings of the same work the later one counts."""
-        if redo == "all":
+    def of(cls, ledger: Ledger, redo: Redo, work: str = "", run: str = "") -> Earlier:
+        """Everything finished so far; of one piece of work, or by one run, where that is named."""
+        if redo == "all" and not run:
             return cls({}, redo)
-        cursor = ledger.snapshot().execute(_DONE, {"work": work})
+        cursor = ledger.snapshot().execute(_DONE, {"work": work, "run": run})
         names = [column[0] for column in cursor.description or ()]
-        items = (item_of(dict(zip(names, row, strict=True))) for row in cursor.fetchall())
-        return cls({work_of(item.key): item for item in items}, redo)
+        items: dict[str, list[Item]] = {}
+        for row in cursor.fetchall():
+            item = item_of(dict(zip(names, row, strict=True)))
+            items.setdefault(work_of(item.key), []).append(item)
+        return cls(items, redo)
 
     def item_for(self, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:
-        """The item that an earlier run gave, recorded for this one; None when something has to be asked or made."""
-        found = self.items.get(work_of(order.key))
-        if found is None or not self._holds(found, order):
+        """The item that an earlier run gave, recorded for this one; None when something has to be asked or made.
+
+        Raises DiskFullError when a file that another item gave finds no room.
+        """
+        done = [item for item in self.items.get(work_of(order.key), ()) if self._settled(item, order)]
+        found = next((item for item in done if _in_place(item, order)), None) or _taken_over(done, order)
+        if found is None:
             return None
         unproven = engine is not None and found.engine == "not run" and found.verdict == "clean"
         current = _revisited(found, requirement, order, engine) if unproven or found.key != order.key else found
@@ -132,13 +136,27 @@ class Earlier:
             tags=requirement.tags,
         )
 
-    def _holds(self, item: Item, order: Order) -> bool:
-        """Whether the file is the one written then, and no further round may help."""
-        if item.verdict == "errors" and (self.redo == "errors" or item.rounds < order.recipe.max_rounds):
-            return False
-        return item.artefact_sha256 is None or (
-            order.path is not None and item.artefact_sha256 == sha256_of(order.path)
-        )
+    def _settled(self, item: Item, order: Order) -> bool:
+        """Whether no further round may help."""
+        return item.verdict != "errors" or not (self.redo == "errors" or item.rounds < order.recipe.max_rounds)
+
+
+def _in_place(item: Item, order: Order) -> bool:
+    """Whether the item's file is where it should be; only a reply without a workflow gave none."""
+    if item.artefact_sha256 is None:
+        return item.verdict == "errors"
+    return order.path is not None and item.artefact_sha256 == sha256_of(order.path)
+
+
+def _taken_over(done: Iterable[Item], order: Order) -> Item | None:
+    """The first item whose file is whole where it was made, with a copy of that file as this order's."""
+    for item in done:
+        if item.artefact is None or item.artefact_sha256 != sha256_of(Path(item.artefact)):
+            continue
+        from dslkit.batch.examine import take_over  # noqa: PLC0415 - as below
+
+        return take_over(item, order)
+    return None
 
 
 def _revisited(item: Item, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:

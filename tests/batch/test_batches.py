@@ -18,7 +18,8 @@ import yaml
 from model_server import ModelServer, RefusalError, serving
 
 from dslkit.agents import offline_author
-from dslkit.batch import generate_batch
+from dslkit.batch import generate, generate_batch
+from dslkit.batch.artefact import sha256_of
 from dslkit.errors import AccountError, UsageError
 from dslkit.ledger import Ledger
 from dslkit.records import Requirement
@@ -169,6 +170,28 @@ def test_a_failed_item_finds_its_answers_again(home: Path) -> None:
         (1, 1)
     ]
     assert not list((home / "answers").rglob("*.json"))
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_equal_requirements_are_asked_once(home: Path, concurrency: int) -> None:
+    """Each has its own file and item, in this run, in a second one, in another folder, and when all is made again."""
+    wanted = [replace(DIGEST, id=name) for name in ("a", "b", "c")]
+    for out, redo, asked in (("out", "none", 1), ("out", "none", 1), ("other", "none", 1), ("out", "all", 2)):
+        result = run(*wanted, out=out, redo=redo, concurrency=concurrency)
+        assert calls(home) == asked
+        assert [(item.item_id, item.verdict) for item in result.items] == [(name, "clean") for name in "abc"]
+        for item in result.items:
+            assert item.artefact == f"{out}/{item.item_id}.yml"
+            assert item.artefact_sha256 == sha256_of(Path(item.artefact))
+            assert yaml.safe_load(Path(item.artefact).read_text())["app"]["name"] == item.item_id
+
+
+def test_what_was_only_printed_is_no_file_yet(home: Path) -> None:
+    asyncio.run(generate(DIGEST, engine=False))
+    (item,) = run(DIGEST).items
+    assert (item.reused_from, item.artefact) == (None, "out/digest.yml")
+    assert Path("out/digest.yml").is_file()
+    assert calls(home) == 2
 
 
 def test_twins_are_refused() -> None:

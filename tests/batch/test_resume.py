@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from dslkit.batch.artefact import write_whole
-from dslkit.batch.recipe import Order, Recipe
-from dslkit.batch.resume import Earlier, key_of, patterns_of, work_of
+from dslkit.batch.artefact import sha256_of, write_whole
+from dslkit.batch.recipe import Order, Recipe, work_of
+from dslkit.batch.resume import Earlier, key_of, patterns_of
 from dslkit.records import Item, Requirement
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def order(tmp_path: Path) -> Order:
     ("changes", "redo", "found"),
     [
         ({}, "none", True),
+        ({"artefact": None, "artefact_sha256": None}, "none", False),  # generated to standard output: no file
         ({"verdict": "clean", "engine": "not run"}, "none", True),
         ({"verdict": "errors", "rounds": 2}, "none", True),
         ({"verdict": "errors", "rounds": 1}, "none", False),
@@ -91,7 +93,7 @@ def test_done(order: Order, changes: dict[str, object], redo: Redo, *, found: bo
     assert order.path is not None
     digest = write_whole(order.path, "app: {}\n")
     done = item(**{"artefact": "elsewhere/a.yml", "artefact_sha256": digest, **changes})
-    again = Earlier({work_of(KEY): done}, redo).item_for(REQUIREMENT, order, None)
+    again = Earlier({work_of(KEY): [done]}, redo).item_for(REQUIREMENT, order, None)
     assert (again is not None) is found
     if again is not None:
         assert (again.run_id, again.reused_from, again.tags) == ("run 2", "run 1", REQUIREMENT.tags)
@@ -101,16 +103,32 @@ def test_done(order: Order, changes: dict[str, object], redo: Redo, *, found: bo
 
 def test_a_missing_file_is_made_again(order: Order) -> None:
     done = item(artefact="a.yml", artefact_sha256="0" * 64)
-    assert Earlier({work_of(KEY): done}).item_for(REQUIREMENT, order, None) is None
+    assert Earlier({work_of(KEY): [done]}).item_for(REQUIREMENT, order, None) is None
 
 
 def test_reuse_names_the_run_that_did_the_work(order: Order) -> None:
     """However often it was reused since."""
     done = item(run_id="run 1b", reused_from="run 1", verdict="errors", rounds=2)
-    again = Earlier({work_of(KEY): done}).item_for(REQUIREMENT, order, None)
+    again = Earlier({work_of(KEY): [done]}).item_for(REQUIREMENT, order, None)
     assert again is not None
     assert again.reused_from == "run 1"
 
 
 def test_other_work_is_not_found(order: Order) -> None:
-    assert Earlier({"other": item()}).item_for(REQUIREMENT, order, None) is None
+    assert Earlier({"other": [item()]}).item_for(REQUIREMENT, order, None) is None
+
+
+def test_the_file_of_an_equal_requirement_is_taken_over(order: Order, tmp_path: Path) -> None:
+    """Under the new name, as long as it is what it was; the latest first."""
+    there = tmp_path / "b.yml"
+    gone = item(item_id="c", artefact="c.yml", artefact_sha256="0" * 64)
+    twin = item(item_id="b", artefact=str(there), artefact_sha256=write_whole(there, "app: {name: b}\nkind: app\n"))
+    earlier = Earlier({work_of(KEY): [gone, twin]})
+    again = earlier.item_for(REQUIREMENT, order, None)
+    assert again is not None
+    assert order.path is not None
+    assert (again.item_id, again.artefact, again.artefact_sha256) == ("a", str(order.path), sha256_of(order.path))
+    assert yaml.safe_load(order.path.read_text()) == {"app": {"name": "a"}, "kind": "app"}
+    order.path.unlink()
+    there.write_text("app: {name: changed}\n")
+    assert earlier.item_for(REQUIREMENT, order, None) is None
