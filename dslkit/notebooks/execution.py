@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from papermill.log import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import logging
+    from collections.abc import Iterator, Mapping
 
     from dslkit.records import Run
 
@@ -30,17 +33,18 @@ def execute(
     """Run it; the Run as recorded at its end.  See ``dslkit.notebooks.run``."""
     runs: list[Run] = []
     try:
-        papermill.execute_notebook(
-            _literal(notebook),
-            _literal(output) if output is not None else None,
-            parameters=dict(parameters),
-            engine_name=NAME,
-            progress_bar=progress,
-            cwd=cwd,
-            execution_timeout=timeout,
-            ledger_home=Path(home).absolute() if home is not None else None,
-            on_run=runs.append,
-        )
+        with _without_false_alarms():
+            papermill.execute_notebook(
+                _literal(notebook),
+                _literal(output) if output is not None else None,
+                parameters=dict(parameters),
+                engine_name=NAME,
+                progress_bar=progress,
+                cwd=cwd,
+                execution_timeout=timeout,
+                ledger_home=Path(home).absolute() if home is not None else None,
+                on_run=runs.append,
+            )
     except (PapermillExecutionError, DeadKernelError, CellTimeoutError, OSError):
         if not runs or runs[-1].status == "running":
             raise  # it was never recorded, so the Run would not tell
@@ -50,3 +54,17 @@ def execute(
 def _literal(path: str | Path) -> str:
     """The path itself: papermill would take braces in it for parameters to fill in."""
     return str(path).replace("{", "{{").replace("}", "}}")
+
+
+@contextmanager
+def _without_false_alarms() -> Iterator[None]:
+    """Papermill cannot read ``Literal["a"]`` or ``int | None`` and warns of such parameters; ours were checked."""
+
+    def known(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Passed unknown parameter")
+
+    logger.addFilter(known)
+    try:
+        yield
+    finally:
+        logger.removeFilter(known)

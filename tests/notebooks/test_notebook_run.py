@@ -86,6 +86,19 @@ def test_parameters_are_checked_before_anything_happens(notebook: Callable[..., 
     assert not (tmp_path / "home").exists()
 
 
+def test_a_known_parameter_is_not_called_unknown(
+    notebook: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """papermill alone cannot read these types, and would warn."""
+    path = notebook(
+        "print(mode, limit)",
+        parameters="from typing import Literal\n\nmode: Literal['a', 'b'] = 'a'\nlimit: float | None = None",
+    )
+    run(path, tmp_path / "out.ipynb", {"mode": "b", "limit": "2"})
+    assert printed(tmp_path / "out.ipynb").split() == ["b", "2.0"]
+    assert "unknown" not in caplog.text
+
+
 def test_a_secret_never_reaches_a_file(notebook: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ParameterError):
         run(notebook("1", parameters="api_key: str = ''"), tmp_path / "out.ipynb", {"api_key": "hunter22"})
