@@ -43,7 +43,7 @@ class RedoName(StrEnum):
 
 Model = Annotated[str | None, typer.Option(help="Model to ask; 'offline' needs no key. Default: DSLKIT_MODEL.")]
 ModeOption = Annotated[ModeName, typer.Option(help="One call, one with patterns to learn from, or four agents.")]
-Rounds = Annotated[int, typer.Option(min=0, max=20, help="How often the quality agent may better a workflow.")]
+Rounds = Annotated[int, typer.Option(min=0, max=10, help="How often the quality agent may better a workflow.")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the calls of this run cost more USD.")]
 UseEngine = Annotated[bool, typer.Option("--engine/--no-engine", help="Run each workflow on Dify's engine.")]
 
