@@ -12,7 +12,7 @@ from typing import Any, Final
 from dslkit.dify.check import check
 from dslkit.dify.derive import derive
 from dslkit.dify.graph import Graph
-from dslkit.dify.repair import additions, bodies, code, containers, edges, fields, flow, lists, references, templates
+from dslkit.dify.repair import additions, code, containers, edges, fields, flow, references, templates
 from dslkit.dify.repair.mend import Mend
 from dslkit.records import Finding, Repair
 
@@ -34,23 +34,23 @@ REPAIRS: Final[Mapping[str, tuple[_Rule, ...]]] = {
     "parameter-type": (fields.value_types,),
     "edge-to-nowhere": (edges.over_nothing,),
     "edge-id-twice": (edges.repeated_ids,),
-    "iteration-output": (bodies.move_in, references.sole_result),
-    "container-empty": (bodies.move_in,),
+    "iteration-output": (containers.move_in, containers.sole_result),
+    "container-empty": (containers.move_in,),
     "container-start": (containers.start_node,),
-    "edge-across-border": (bodies.started_outside, edges.across_border),
+    "edge-across-border": (containers.started_outside, edges.across_border),
     "cycle": (edges.back_to_start,),
     "edge-handle": (edges.wrong_handles,),
-    "iterator-type": (lists.list_of_text,),
-    "list-type": (lists.list_of_text,),
+    "iterator-type": (additions.list_of_text,),
+    "list-type": (additions.list_of_text,),
     "reference-output": (
-        references.asked_of_inside,
-        references.sole_result,
+        containers.asked_of_inside,
+        containers.sole_result,
         references.unknown_output,
-        additions.extracted_as_one,
+        additions.result_as_text,
     ),
     "reference-form": (references.malformed,),
     "reference-shape": (references.malformed,),
-    "reference-node": (references.malformed, references.joined_without_node, references.sole_result),
+    "reference-node": (references.malformed, references.joined_without_node, containers.sole_result),
     "reference-into-container": (references.into_container,),
     "reference-unreachable": (flow.unreachable,),
     "terminal-unreachable": (flow.unreachable_end,),

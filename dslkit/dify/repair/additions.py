@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from dslkit.dify import layout
 from dslkit.dify.compile import make_edge
-from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, outputs_of
-from dslkit.dify.references import TEXT_REFERENCE, copy_data, replace_use
+from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, mappings, outputs_of
+from dslkit.dify.references import TEXT_REFERENCE, as_selector, copy_data, replace_use, value_at
 from dslkit.dify.repair.references import WHOLE
-from dslkit.dify.tools import CHART_TOOLS, tool_kind
+from dslkit.dify.tools import CHART_TOOLS, DEFAULT_MODEL, tool_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dslkit.dify.graph import Node
+    from dslkit.dify.graph import Graph, Node
     from dslkit.dify.repair.mend import Mend
     from dslkit.records import Finding
 
+LIST_NAME: Final = "entries"
+_JOINABLE: Final = ("parameter-extractor", "code")
 
-def extracted_as_one(mend: Mend, findings: Sequence[Finding]) -> None:
+
+def result_as_text(mend: Mend, findings: Sequence[Finding]) -> None:
     """An extractor or code asked for its whole result: a template makes one text of all that it gives."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        for use in mend.use_of(finding, node) if node else ():
-            source = mend.graph.nodes.get(use.node)
-            if node and source and source.type in ("parameter-extractor", "code") and use.field in WHOLE:
-                whole = _template_of(mend, source)
-                replace_use(node.data, use, (whole, "output"))
-                if mend.has_edge(source.id, DEFAULT_HANDLE, node.id):
-                    _reroute(mend, source.id, DEFAULT_HANDLE, node.id, whole)
-                mend.log("extracted-as-one", f"{whole} makes one text of what {source.id} gives.", node.id)
-                mend.refresh()
+    for node, use in mend.uses(findings):
+        source = mend.graph.nodes.get(use.node)
+        if source and source.type in _JOINABLE and use.field in WHOLE:
+            whole = _template_of(mend, source)
+            replace_use(node.data, use, (whole, "output"))
+            for edge in mend.graph.edges:
+                if (edge.source, edge.handle, edge.target) == (source.id, DEFAULT_HANDLE, node.id):
+                    edge.raw.update(make_edge(whole, DEFAULT_HANDLE, node.id, mend.raw_by_id()))
+            mend.log("extracted-as-one", f"{whole} makes one text of what {source.id} gives.", node.id)
 
 
 def _template_of(mend: Mend, source: Node) -> str:
@@ -40,84 +40,116 @@ def _template_of(mend: Mend, source: Node) -> str:
     id_ = f"{source.id[:40]}_all"
     if id_ in mend.graph.nodes:
         return id_
-    names = [name for name in outputs_of(source.data) if not name.startswith("__")]
-    own = {name: re.sub(r"\W", "_", name) for name in names}
-    lines = ",\n".join(f'  "{name}": {{{{ {own[name]} | tojson }}}}' for name in names)
+    own = {name: re.sub(r"\W", "_", name) for name in outputs_of(source.data) if not name.startswith("__")}
+    lines = ",\n".join(f'  "{name}": {{{{ {variable} | tojson }}}}' for name, variable in own.items())
     data = {
         "type": "template-transform",
         "title": f"All of {source.data.get('title') or source.id}",
-        "desc": "",
-        "variables": [{"variable": own[name], "value_selector": [source.id, name]} for name in names],
+        "variables": [{"variable": variable, "value_selector": [source.id, name]} for name, variable in own.items()],
         "template": "{\n" + lines + "\n}",
     }
-    _add(mend, source, id_, data)
+    mend.add_node(id_, data, source)
     mend.add_edge(source.id, DEFAULT_HANDLE, id_)
     return id_
 
 
-def _add(mend: Mend, beside: Node, id_: str, data: dict[str, Any]) -> None:
-    """A node in the same scope as another, placed below it."""
-    x, y = mend.place_of(beside)
-    below = y + (layout.HEIGHT + layout.ROW_GAP) * (1 + len(mend.graph.nodes) % 4)
-    raw = {**copy_data(beside.raw), "id": id_, "data": data, "position": {"x": x, "y": below}}
-    data |= {
-        key: beside.data[key] for key in ("isInIteration", "iteration_id", "isInLoop", "loop_id") if key in beside.data
+def list_of_text(mend: Mend, findings: Sequence[Finding]) -> None:
+    """Have a list where an iteration goes over a text: extracted as one at once, or from a model's answer."""
+    for finding, node in mend.nodes(findings):
+        selector = as_selector(value_at(node.data, mend.field_of(finding, node)))
+        source = mend.graph.nodes.get(selector[0]) if selector and len(selector) == 2 else None  # noqa: PLR2004 node, name
+        if selector is None or source is None:
+            continue
+        if source.type == "parameter-extractor":
+            _extract_as_list(mend, source, selector[1], node)
+        elif source.type == "llm" and node.type == "iteration":
+            _split(mend, source, selector[1], node)
+
+
+def _extract_as_list(mend: Mend, source: Node, name: str, node: Node) -> None:
+    for parameter in mappings(source.data.get("parameters")):
+        if isinstance(parameter, dict) and parameter.get("name") == name and parameter.get("type") == "string":
+            parameter["type"] = _list_type(mend.graph, node)
+            mend.log("iterator-type", f"{name} is extracted as a list, for {node.id} takes one.", source.id)
+
+
+def _list_type(graph: Graph, node: Node) -> str:
+    """A list of objects where the steps inside ask for fields of an item, else of texts."""
+    asked = (use for child in graph.children[node.id] for use in graph.uses[child.id] if len(use.selector) > 2)  # noqa: PLR2004 a field
+    return "array[object]" if any(use.selector[:2] == (node.id, "item") for use in asked) else "array[string]"
+
+
+def _split(mend: Mend, source: Node, name: str, iteration: Node) -> None:
+    """Put a parameter extractor before the iteration: it takes the answer and gives its entries as a list."""
+    id_ = f"{iteration.id[:40]}_list"
+    if id_ in mend.graph.nodes or iteration.parent != source.parent:
+        return
+    model = source.data.get("model")
+    entries = {
+        "name": LIST_NAME,
+        "type": _list_type(mend.graph, iteration),
+        "description": "Every entry of the list in the text, in order, each complete",
+        "required": True,
     }
-    mend.document["workflow"]["graph"]["nodes"].append({**raw, "positionAbsolute": dict(raw["position"])})
-    mend.refresh()
-
-
-def _reroute(mend: Mend, source: str, handle: str, target: str, by: str) -> None:
-    """Make an edge leave from another node."""
+    data: dict[str, Any] = {
+        "type": "parameter-extractor",
+        "title": f"List for {iteration.data.get('title') or iteration.id}",
+        "model": copy_data(model if isinstance(model, dict) else DEFAULT_MODEL),
+        "query": [source.id, name],
+        "parameters": [entries],
+        "instruction": "Split the text into its entries, one for each part to be worked on.",
+        "reasoning_mode": "prompt",
+        "vision": {"enabled": False},
+    }
+    mend.add_node(id_, data, iteration, -1)
     for edge in mend.graph.edges:
-        if (edge.source, edge.handle, edge.target) == (source, handle, target):
-            edge.raw.update(make_edge(by, DEFAULT_HANDLE, target, mend.raw_by_id()))
+        if edge.target == iteration.id:
+            edge.raw.update(make_edge(edge.source, edge.handle, id_, mend.raw_by_id()))
     mend.refresh()
+    mend.add_edge(id_, DEFAULT_HANDLE, iteration.id)
+    iteration.data["iterator_selector"] = [id_, LIST_NAME]
+    mend.log("iterator-split", f"{id_} makes a list of {source.id}.{name}, for {iteration.id} takes one.", iteration.id)
 
 
 def chart_by_variable(mend: Mend, findings: Sequence[Finding]) -> None:
     """A chart whose kind a variable names: a branch to one chart node each, and their results joined again."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        kind = tool_kind(node.data) if node else None
-        chosen = TEXT_REFERENCE.fullmatch(str(node.data.get("tool_name")).strip()) if node else None
-        if node is None or kind is None or kind.plan_type != "echarts" or chosen is None:
-            continue
-        others = [use for uses in mend.graph.uses.values() for use in uses if use.node == node.id]
-        if any(use.field != "text" for use in others):
-            continue
-        _branch_charts(mend, node, chosen.group(1).split("."))
-        mend.log("chart-by-variable", f"The kind of chart is chosen by a branch before {node.id}.", node.id)
+    for _, node in mend.nodes(findings):
+        kind = tool_kind(node.data)
+        chosen = TEXT_REFERENCE.fullmatch(str(node.data.get("tool_name")).strip())
+        readers = [(id_, use) for id_, uses in mend.graph.uses.items() for use in uses if use.node == node.id]
+        if chosen and kind and kind.plan_type == "echarts" and all(use.field == "text" for _, use in readers):
+            joined = _branch_charts(mend, node, chosen.group(1).split("."))
+            for id_, use in readers:
+                replace_use(mend.graph.nodes[id_].data, use, (joined, "output"))
+            mend.log("chart-by-variable", f"The kind of chart is chosen by a branch before {node.id}.", node.id)
 
 
-def _branch_charts(mend: Mend, node: Node, chosen: list[str]) -> None:
+def _branch_charts(mend: Mend, node: Node, chosen: list[str]) -> str:
     choice, joined = f"{node.id[:40]}_kind", f"{node.id[:40]}_joined"
     charts = {name: node.id if name == "line" else f"{node.id[:40]}_{name}" for name in CHART_TOOLS}
-    readers = [(id_, use) for id_, uses in mend.graph.uses.items() for use in uses if use.node == node.id]
-    for id_, use in readers:
-        replace_use(mend.graph.nodes[id_].data, use, (joined, "output"))
-    incoming = [edge for edge in mend.graph.edges if edge.target == node.id]
-    outgoing = [edge for edge in mend.graph.edges if edge.source == node.id]
+    title = node.data.get("title") or node.id
+    for row, (name, id_) in enumerate(charts.items()):
+        if id_ != node.id:
+            mend.add_node(id_, _chart(node.data, name), node, row)
+    node.data.update(_chart(node.data, "line"))
+    mend.add_node(choice, {"type": "if-else", "title": f"Kind of {title}", "cases": _cases(chosen)}, node, -1)
+    variables = [[id_, "text"] for id_ in charts.values()]
+    together = {"type": "variable-aggregator", "output_type": "string", "variables": variables}
+    mend.add_node(joined, {"title": f"The {title}", **together}, node, len(charts))
+    for edge in mend.graph.edges:
+        if edge.target == node.id:
+            edge.raw.update(make_edge(edge.source, edge.handle, choice, mend.raw_by_id()))
+        elif edge.source == node.id:
+            edge.raw.update(make_edge(joined, DEFAULT_HANDLE, edge.target, mend.raw_by_id()))
     for name, id_ in charts.items():
-        data = _chart(node.data, name)
-        if id_ == node.id:
-            node.data.update(data)
-        else:
-            _add(mend, node, id_, data)
-    _add(mend, node, choice, _choice(node, chosen))
-    _add(mend, node, joined, _joined(node, list(charts.values())))
-    for edge in incoming:
-        edge.raw.update(make_edge(edge.source, edge.handle, choice, mend.raw_by_id()))
-    for edge in outgoing:
-        edge.raw.update(make_edge(joined, DEFAULT_HANDLE, edge.target, mend.raw_by_id()))
-    for handle, id_ in zip(_handles(), charts.values(), strict=True):
-        mend.add_edge(choice, handle, id_)
+        mend.add_edge(choice, _chart_handle(name), id_)
         mend.add_edge(id_, DEFAULT_HANDLE, joined)
     mend.add_edge(choice, ELSE_HANDLE, joined)
+    return joined
 
 
-def _handles() -> list[str]:
-    return ["true" if name == "line" else name for name in CHART_TOOLS]
+def _chart_handle(name: str) -> str:
+    return "true" if name == "line" else name
 
 
 def _chart(data: dict[str, Any], name: str) -> dict[str, Any]:
@@ -131,26 +163,14 @@ def _chart(data: dict[str, Any], name: str) -> dict[str, Any]:
     return chart
 
 
-def _choice(node: Node, chosen: list[str]) -> dict[str, Any]:
-    cases = [
+def _cases(chosen: list[str]) -> list[dict[str, Any]]:
+    test = {"variable_selector": chosen, "comparison_operator": "contains"}
+    return [
         {
             "id": handle,
             "case_id": handle,
             "logical_operator": "and",
-            "conditions": [
-                {"id": f"{handle}-1", "variable_selector": chosen, "comparison_operator": "contains", "value": name}
-            ],
+            "conditions": [{"id": f"{handle}-1", **test, "value": name}],
         }
-        for handle, name in zip(_handles(), CHART_TOOLS, strict=True)
+        for name, handle in ((name, _chart_handle(name)) for name in CHART_TOOLS)
     ]
-    return {"type": "if-else", "title": f"Kind of {node.data.get('title') or node.id}", "desc": "", "cases": cases}
-
-
-def _joined(node: Node, charts: list[str]) -> dict[str, Any]:
-    return {
-        "type": "variable-aggregator",
-        "title": f"The {node.data.get('title') or node.id}",
-        "desc": "",
-        "output_type": "string",
-        "variables": [[id_, "text"] for id_ in charts],
-    }

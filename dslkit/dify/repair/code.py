@@ -20,12 +20,9 @@ _ESCAPES: Final = (("\\n", "\n"), ("\\t", "\t"), ('\\"', '"'), ("\\'", "'"))
 
 def faults(mend: Mend, findings: Sequence[Finding]) -> None:
     """Take one level of escapes or indentation off code that then parses, and did not before."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        code = node.data.get("code") if node else None
-        if node is None or not isinstance(code, str):
-            continue
-        better = next((candidate for candidate in _candidates(code) if _parses(candidate)), None)
+    for _, node in mend.nodes(findings):
+        candidates = _candidates(node.data["code"]) if isinstance(node.data.get("code"), str) else ()
+        better = next((candidate for candidate in candidates if _parses(candidate)), None)
         if better is not None:
             node.data["code"] = better
             mend.log("code-fault", "The code lost a level of escapes or indentation too many, and parses now.", node.id)
@@ -50,19 +47,15 @@ def _parses(code: str) -> bool:
 
 def returns(mend: Mend, findings: Sequence[Finding]) -> None:
     """Declare what main returns besides, with the type that its expression shows."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        if node is None or not isinstance(node.data.get("code"), str):
-            continue
+    for _, node in mend.nodes(findings):
         declared = node.data.get("outputs")
-        types = _returned_types(node.data["code"])
+        types = _returned_types(node.data["code"]) if isinstance(node.data.get("code"), str) else {}
         if not isinstance(declared, dict) or not set(declared) <= set(types):
             continue
         extra = {name: type_ for name, type_ in types.items() if name not in declared}
         if extra and all(extra.values()):
             declared |= {name: {"type": type_, "children": None} for name, type_ in extra.items()}
             mend.log("code-returns", f"{', '.join(extra)} is declared, for main returns it.", node.id)
-            mend.refresh()
 
 
 def _returned_types(code: str) -> dict[str, str | None]:
@@ -118,16 +111,13 @@ _SHOWN: Final[Mapping[str, Callable[[ast.expr], bool]]] = {
 
 def arguments(mend: Mend, findings: Sequence[Finding]) -> None:
     """Call a variable as main calls it, where one is given by another name."""
-    for id_ in dict.fromkeys(finding.node for finding in findings):
-        node = mend.graph.nodes.get(id_ or "")
-        if node is None or not isinstance(node.data.get("code"), str) or not _parses(node.data["code"]):
-            continue
-        main = main_of(node.data["code"])
+    for node in mend.each_node(findings):
+        code = node.data.get("code")
+        main = main_of(code) if isinstance(code, str) and _parses(code) else None
         variables = mappings(node.data.get("variables"))
         given = {str(entry.get("variable")) for entry in variables}
         wanted = sorted(main.required - given) if main else []
         spare = [entry for entry in variables if main and not is_one_of(entry.get("variable"), main.accepted)]
         if len(wanted) == len(spare) == 1 and isinstance(spare[0], dict):
-            was = spare[0].get("variable")
+            was, spare[0]["variable"] = spare[0].get("variable"), wanted[0]
             mend.log("code-argument", f"{was} is given as {wanted[0]}, as main calls it.", node.id)
-            spare[0]["variable"] = wanted[0]

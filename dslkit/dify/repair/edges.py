@@ -38,7 +38,6 @@ def across_border(mend: Mend, _: Sequence[Finding]) -> None:
             mend.edges.append(make_edge(source, handle, target, mend.raw_by_id()))
         where = f"is now {source} -> {target}" if source else "is what the container's start or end already says"
         mend.log("edge-across-border", f"The edge {edge.source} -> {edge.target} {where}.", edge.source)
-        mend.refresh()
 
 
 def _within_border(mend: Mend, edge: Edge) -> tuple[str, str, str] | None:
@@ -70,12 +69,8 @@ def back_to_start(mend: Mend, _: Sequence[Finding]) -> None:
         kind = node_kind(target.type) if target else None
         if source and target and kind and kind.child_entry and source.parent == target.parent:
             mend.edges.remove(edge.raw)
-            mend.log(
-                "edge-next-pass",
-                f"The next pass begins by itself, without the edge {source.id} -> {target.id}.",
-                source.id,
-            )
-            mend.refresh()
+            without = f"without the edge {source.id} -> {target.id}"
+            mend.log("edge-next-pass", f"The next pass begins by itself, {without}.", source.id)
 
 
 def over_nothing(mend: Mend, _: Sequence[Finding]) -> None:
@@ -89,12 +84,8 @@ def over_nothing(mend: Mend, _: Sequence[Finding]) -> None:
             continue
         mend.edges.remove(out[0].raw)
         into[0].raw.update(make_edge(into[0].source, into[0].handle, out[0].target, mend.raw_by_id()))
-        mend.log(
-            "edge-over-gap",
-            f"{into[0].source} leads straight on to {out[0].target}: there is no {gap}.",
-            into[0].source,
-        )
-    mend.refresh()
+        ends = f"{into[0].source} leads straight on to {out[0].target}"
+        mend.log("edge-over-gap", f"{ends}: there is no {gap}.", into[0].source)
 
 
 def repeated_ids(mend: Mend, _: Sequence[Finding]) -> None:
@@ -135,12 +126,9 @@ def _fresh(id_: str, taken: set[str]) -> str:
 
 def wrong_handles(mend: Mend, findings: Sequence[Finding]) -> None:
     """Use the one output a node has, or the one branch left over where one edge has none."""
-    for id_ in dict.fromkeys(finding.node for finding in findings):
-        node = mend.graph.nodes.get(id_ or "")
-        if node is None:
-            continue
+    for node in mend.each_node(findings):
         handles = handles_of(node.data)
-        here = [edge for edge in mend.graph.edges if edge.source == id_]
+        here = [edge for edge in mend.graph.edges if edge.source == node.id]
         wrong = [edge for edge in here if edge.handle not in handles]
         used = {edge.handle for edge in here}
         free = [handle for handle in handles if handle not in used]
@@ -148,14 +136,9 @@ def wrong_handles(mend: Mend, findings: Sequence[Finding]) -> None:
         if handles == (DEFAULT_HANDLE,) and kind and not kind.branches:
             for edge in wrong:
                 _use(mend, edge, DEFAULT_HANDLE)
-        elif (
-            len({edge.handle for edge in wrong}) == 1
-            and len(free) == 1
-            and _may_take(wrong[0].handle, free[0], len(handles))
-        ):
-            for edge in wrong:
+        elif len({edge.handle for edge in wrong}) == len(free) == 1:
+            for edge in wrong if _may_take(wrong[0].handle, free[0], len(handles)) else ():
                 _use(mend, edge, free[0])
-    mend.refresh()
 
 
 def _may_take(written: str, free: str, count: int) -> bool:

@@ -67,16 +67,12 @@ _NUMBER_OPERATORS: Final[Mapping[str, str]] = {"is": "=", "is not": "≠"}
 
 def missing_fields(mend: Mend, findings: Sequence[Finding]) -> None:
     """Give a node the fields it must have and that say nothing, and those that follow from others."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        if node is None:
-            continue
+    for finding, node in mend.nodes(findings):
         name = str(mend.field_of(finding, node)[0])
         value = _value_for(mend, node, name)
         if value is not None:
             node.data[name] = value
             mend.log("field-default", f"{node.type} has {name} now, as it must.", node.id)
-            mend.refresh()
 
 
 def _value_for(mend: Mend, node: Node, name: str) -> Any:
@@ -93,21 +89,15 @@ def _value_for(mend: Mend, node: Node, name: str) -> Any:
 
 def start_labels(mend: Mend, findings: Sequence[Finding]) -> None:
     """Label a start variable by its name."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        variable = value_at(node.data, mend.field_of(finding, node)[:-1]) if node else None
-        if node and isinstance(variable, dict) and isinstance(variable.get("variable"), str):
+    for node, variable in mend.entries(findings):
+        if isinstance(variable.get("variable"), str):
             variable["label"] = variable["variable"]
             mend.log("start-variable-label", f"{variable['variable']} is labelled by its name.", node.id)
 
 
 def start_types(mend: Mend, findings: Sequence[Finding]) -> None:
     """Say in Dify's words what type a start variable is of."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        variable = value_at(node.data, mend.field_of(finding, node)[:-1]) if node else None
-        if node is None or not isinstance(variable, dict):
-            continue
+    for node, variable in mend.entries(findings):
         written = str(variable.get("type")).strip().lower()
         type_ = _START_TYPES.get(written)
         if type_:
@@ -116,7 +106,6 @@ def start_types(mend: Mend, findings: Sequence[Finding]) -> None:
                 kinds = [kind for kind in _FILE_KINDS if kind in written]
                 _allow_files(variable, kinds or list(ALL_FILE_TYPES))
             mend.log("start-variable-type", f"{variable.get('variable')} is a {type_}, not a {written}.", node.id)
-            mend.refresh()
 
 
 def _allow_files(variable: dict[str, Any], kinds: list[str]) -> None:
@@ -129,37 +118,28 @@ def _allow_files(variable: dict[str, Any], kinds: list[str]) -> None:
 
 def file_types(mend: Mend, findings: Sequence[Finding]) -> None:
     """Allow every type of file where none is allowed."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        variable = value_at(node.data, mend.field_of(finding, node)[:-1]) if node else None
-        if node and isinstance(variable, dict) and not variable.get("allowed_file_types"):
+    for node, variable in mend.entries(findings):
+        if not variable.get("allowed_file_types"):
             _allow_files(variable, list(ALL_FILE_TYPES))
             mend.log("file-types", f"{variable.get('variable')} takes any type of file.", node.id)
 
 
 def value_types(mend: Mend, findings: Sequence[Finding]) -> None:
     """Say in Dify's words what type a code output or extracted parameter is of."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        if node is None:
-            continue
+    for finding, node in mend.nodes(findings):
         path = mend.field_of(finding, node)
         owner = value_at(node.data, path[:-1] if path[-1] == "type" else path)
-        written = str(owner.get("type")).strip().lower().replace(" ", "") if isinstance(owner, dict) else ""
+        was = owner.get("type") if isinstance(owner, dict) else None
+        written = str(was).strip().lower().replace(" ", "")
         type_ = written if written in CODE_OUTPUT_TYPES else _VALUE_TYPES.get(written)
         if type_ and isinstance(owner, dict):
-            mend.log("value-type", f"{owner['type']} is called {type_}.", node.id)
             owner["type"] = type_
-            mend.refresh()
+            mend.log("value-type", f"{was} is called {type_}.", node.id)
 
 
 def operators(mend: Mend, findings: Sequence[Finding]) -> None:
     """Compare texts by ``is`` and numbers by ``=``."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        condition = value_at(node.data, mend.field_of(finding, node)[:-1]) if node else None
-        if node is None or not isinstance(condition, dict):
-            continue
+    for node, condition in mend.entries(findings):
         found = type_of(mend.graph, condition.get("variable_selector"))
         written = str(condition.get("comparison_operator"))
         meant = _TEXT_OPERATORS.get(written) or _NUMBER_OPERATORS.get(written)
@@ -170,11 +150,7 @@ def operators(mend: Mend, findings: Sequence[Finding]) -> None:
 
 def condition_values(mend: Mend, findings: Sequence[Finding]) -> None:
     """Numbers to compare with are text; one word to look for is a list of one."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        condition = value_at(node.data, mend.field_of(finding, node)[:-1]) if node else None
-        if node is None or not isinstance(condition, dict):
-            continue
+    for node, condition in mend.entries(findings):
         value, operator = condition.get("value"), condition.get("comparison_operator")
         if operator in ("in", "not in", "all of") and isinstance(value, str) and value:
             condition["value"] = [part.strip() for part in value.split(",")]

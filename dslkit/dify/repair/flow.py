@@ -24,12 +24,10 @@ def missing_edges(mend: Mend, findings: Sequence[Finding]) -> None:
     """
     if len(mend.graph.nodes) > _MAX_NODES:
         return
-    for finding in findings:
-        node = mend.node_of(finding)
-        for use in mend.use_of(finding, node) if node else ():
-            if node and use.node in mend.graph.nodes and not mend.graph.runs_before(use.node, node.id):
-                _lead_up_to(mend, use.node)
-                _connect(mend, use.node, node)
+    for node, use in mend.uses(findings):
+        if use.node in mend.graph.nodes and not mend.graph.runs_before(use.node, node.id):
+            _lead_up_to(mend, use.node)
+            _connect(mend, use.node, node)
 
 
 def _connect(mend: Mend, source_id: str, node: Node) -> None:
@@ -98,11 +96,9 @@ def unreachable(mend: Mend, findings: Sequence[Finding]) -> None:
     """Lead to a node that others need and nothing leads to, from the nodes whose outputs it takes."""
     if len(mend.graph.nodes) > _MAX_NODES:
         return
-    for finding in findings:
-        node = mend.node_of(finding)
-        for use in mend.use_of(finding, node) if node else ():
-            if use.node in mend.graph.nodes:
-                _lead_up_to(mend, use.node)
+    for _, use in mend.uses(findings):
+        if use.node in mend.graph.nodes:
+            _lead_up_to(mend, use.node)
 
 
 def unreachable_end(mend: Mend, findings: Sequence[Finding]) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from dslkit.dify import layout
 from dslkit.dify.compile import make_edge
 from dslkit.dify.graph import Graph, Node
 from dslkit.dify.references import value_at
 from dslkit.records import Finding, Repair
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from dslkit.dify.references import Use
+
+_OWNER_FIELDS: Final = ("isInIteration", "iteration_id", "isInLoop", "loop_id")
 
 
 class Mend:
-    """One round over a document; ``refresh`` after a change of nodes, edges or types."""
+    """One round over a document; its graph is read again after each change that is logged."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -33,34 +38,53 @@ class Mend:
         self._graph = None
 
     def log(self, code: str, message: str, node: str | None = None) -> None:
-        """Name a change."""
+        """Name a change that has just been made; the graph is read again."""
         self.done.append(Repair(code=code, message=message, node=node))
+        self.refresh()
 
-    def node_of(self, finding: Finding) -> Node | None:
-        """The node a finding is about."""
-        return self.graph.nodes.get(finding.node or "")
+    def nodes(self, findings: Iterable[Finding], *types: str) -> Iterator[tuple[Finding, Node]]:
+        """Each finding with its node as it stands by then; those of some types, when any are given."""
+        for finding in findings:
+            node = self.graph.nodes.get(finding.node or "")
+            if node is not None and (not types or node.type in types):
+                yield finding, node
+
+    def each_node(self, findings: Iterable[Finding], *types: str) -> Iterator[Node]:
+        """The nodes that findings are about, each once."""
+        first = {finding.node: finding for finding in findings}
+        yield from (node for _, node in self.nodes(first.values(), *types))
+
+    def uses(self, findings: Iterable[Finding]) -> Iterator[tuple[Node, Use]]:
+        """The references at the places that findings name, with their nodes."""
+        for finding, node in self.nodes(findings):
+            path = tuple(map(str, self.field_of(finding, node)))
+            for use in [use for use in self.graph.uses[node.id] if tuple(map(str, use.path)) == path]:
+                yield node, use
+
+    def entries(self, findings: Iterable[Finding]) -> Iterator[tuple[Node, dict[str, Any]]]:
+        """The mappings around the fields that findings name, with their nodes."""
+        for finding, node in self.nodes(findings):
+            entry = value_at(node.data, self.field_of(finding, node)[:-1])
+            if isinstance(entry, dict):
+                yield node, entry
 
     def field_of(self, finding: Finding, node: Node) -> tuple[str | int, ...]:
         """The path inside the node's data that a finding names."""
         inside = (finding.path or "").removeprefix(f"{node.path}/data").strip("/")
         return tuple(int(part) if part.isdecimal() else part for part in inside.split("/") if part)
 
-    def use_of(self, finding: Finding, node: Node) -> list[Use]:
-        """The references at the place that a finding names."""
-        path = self.field_of(finding, node)
-        return [use for use in self.graph.uses[node.id] if tuple(map(str, use.path)) == tuple(map(str, path))]
-
-    def value_of(self, finding: Finding, node: Node) -> Any:
-        """What stands at the place that a finding names."""
-        return value_at(node.data, self.field_of(finding, node))
-
-    def place_of(self, node: Node) -> tuple[float, float]:
-        """Where a node stands in the editor; the corner when its document does not say."""
-        match node.raw.get("position"):
+    def add_node(self, id_: str, data: dict[str, Any], beside: Node, rows: int = 1) -> None:
+        """Put a node into the scope of another, some rows below it (above it, when negative)."""
+        place: dict[str, float] = {"x": 0, "y": 0}
+        match beside.raw.get("position"):
             case {"x": int() | float() as x, "y": int() | float() as y}:
-                return (x, y)
-            case _:
-                return (0, 0)
+                place = {"x": x, "y": y + rows * (layout.HEIGHT + layout.ROW_GAP)}
+        shell = {key: beside.raw[key] for key in ("parentId", "extent", "zIndex") if key in beside.raw}
+        owner = {key: beside.data[key] for key in _OWNER_FIELDS if key in beside.data}
+        raw = {"id": id_, "type": "custom", **shell, "data": {"desc": "", **data, **owner}, "position": place}
+        size = {"positionAbsolute": dict(place), "width": layout.WIDTH, "height": layout.HEIGHT}
+        self.document["workflow"]["graph"]["nodes"].append({**raw, **size})
+        self.refresh()
 
     @property
     def edges(self) -> list[Any]:

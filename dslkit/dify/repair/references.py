@@ -49,13 +49,11 @@ def main_output(node: Node) -> str | None:
 
 def unknown_output(mend: Mend, findings: Sequence[Finding]) -> None:
     """Refer to what the node does give, where only one thing can be meant."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        for use in mend.use_of(finding, node) if node else ():
-            if node and mend.graph.value_type(use.selector) is None:
-                selector = _meant(mend.graph, use, node) or _given_elsewhere(mend.graph, use, node)
-                if selector:
-                    _refer(mend, node, use, selector)
+    for node, use in mend.uses(findings):
+        if mend.graph.value_type(use.selector) is None:
+            selector = _meant(mend.graph, use, node) or _given_elsewhere(mend.graph, use, node)
+            if selector:
+                _refer(mend, node, use, selector)
 
 
 def _given_elsewhere(graph: Graph, use: Use, node: Node) -> Selector | None:
@@ -88,25 +86,19 @@ def _of_the_pass(graph: Graph, owner: Node, use: Use) -> Selector | None:
     return (owner.id, "item", *use.selector[1:]) if item in ("object", ANY) else (owner.id, "item")
 
 
-def _refer(mend: Mend, node: Node, use: Use, selector: Selector) -> None:
+def _refer(mend: Mend, node: Node, use: Use, selector: Selector, code: str = "reference-output") -> None:
     replace_use(node.data, use, selector)
     was = use.written or ".".join(use.selector)
-    mend.log("reference-output", f"{was} is now {'.'.join(selector)}.", node.id)
-    mend.refresh()
+    mend.log(code, f"{was} is now {'.'.join(selector)}.", node.id)
 
 
 def malformed(mend: Mend, findings: Sequence[Finding]) -> None:
     """Complete a bare name that exactly one node before gives, or a container around."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        for use in mend.use_of(finding, node) if node else ():
-            if node and (not use.exact or not use.field or not use.node or use.node not in mend.graph.nodes):
-                selector = _completed(mend.graph, node, use)
-                if selector:
-                    replace_use(node.data, use, selector)
-                    was = use.written or ".".join(use.selector)
-                    mend.log("reference-form", f"{was} is now {'.'.join(selector)}.", node.id)
-                    mend.refresh()
+    for node, use in mend.uses(findings):
+        if not use.exact or not use.field or not use.node or use.node not in mend.graph.nodes:
+            selector = _completed(mend.graph, node, use)
+            if selector:
+                _refer(mend, node, use, selector, "reference-form")
 
 
 def _completed(graph: Graph, node: Node, use: Use) -> Selector | None:
@@ -137,33 +129,16 @@ def provider_of(graph: Graph, node: Node, name: str) -> str | None:
     return givers[0] if len(givers) == 1 else None
 
 
-def asked_of_inside(mend: Mend, findings: Sequence[Finding]) -> None:
-    """An iteration that collects what nobody gives collects the one thing that is asked of its inside."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        if node is None or node.type != "iteration" or mend.field_of(finding, node) != ("output_selector",):
-            continue
-        inside = {child.id for child in mend.graph.children[node.id]}
-        outside = [uses for id_, uses in mend.graph.uses.items() if id_ not in inside and id_ != node.id]
-        asked = {_existing(mend.graph, use, node) for uses in outside for use in uses if use.node in inside}
-        only = asked.pop() if len(asked) == 1 else None
-        if only and only[0] in inside:
-            node.data["output_selector"] = list(only)
-            mend.log("iteration-output", "It collects what is asked of its inside.", node.id)
-            mend.refresh()
-
-
-def _existing(graph: Graph, use: Use, node: Node) -> Selector | None:
-    """What a reference names, or what is meant by it when there is no such output."""
+def meant_by(graph: Graph, use: Use, node: Node) -> Selector | None:
+    """What a node's reference names, or what is meant by it when there is no such output."""
     return use.selector if graph.value_type(use.selector) else _meant(graph, use, node)
 
 
 def joined_without_node(mend: Mend, findings: Sequence[Finding]) -> None:
     """An aggregator that names outputs but no nodes joins those of the nodes that lead to it, one each."""
-    for id_ in dict.fromkeys(finding.node for finding in findings):
-        node = mend.graph.nodes.get(id_ or "")
-        variables = node.data.get("variables") if node and node.type == "variable-aggregator" else None
-        if node is None or not isinstance(variables, list):
+    for node in mend.each_node(findings, "variable-aggregator"):
+        variables = node.data.get("variables")
+        if not isinstance(variables, list):
             continue
         before = list(dict.fromkeys(mend.graph.predecessors.get(node.id, ())))
         words = {word for entry in variables for word in as_selector(entry) or ()}
@@ -172,40 +147,12 @@ def joined_without_node(mend: Mend, findings: Sequence[Finding]) -> None:
         if nameless and len(before) == len(variables) and all(given):
             node.data["variables"] = [[i, name] for i, name in zip(before, given, strict=True)]
             mend.log("aggregator-nodes", f"It joins what {', '.join(before)} give.", node.id)
-            mend.refresh()
-
-
-def sole_result(mend: Mend, findings: Sequence[Finding]) -> None:
-    """An iteration that collects from no step of its own collects from the one node its steps end in."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        if node is None or node.type != "iteration" or mend.field_of(finding, node) != ("output_selector",):
-            continue
-        inside = mend.graph.children[node.id]
-        selector = as_selector(node.data.get("output_selector"))
-        collected = mend.graph.nodes.get(selector[0]) if selector else None
-        if collected and collected.id != node.id and not node_kind_is_entry(collected):
-            continue
-        ends = [c for c in inside if c.id not in mend.graph.successors and not node_kind_is_entry(c)]
-        name = main_output(ends[0]) if len(ends) == 1 else None
-        if name:
-            node.data["output_selector"] = [ends[0].id, name]
-            mend.log("iteration-output", f"It collects {name} of {ends[0].id}, where its steps end.", node.id)
-            mend.refresh()
-
-
-def node_kind_is_entry(node: Node) -> bool:
-    """Whether a node is where a container starts."""
-    kind = node_kind(node.type)
-    return kind is not None and kind.child_entry
 
 
 def into_container(mend: Mend, findings: Sequence[Finding]) -> None:
     """From outside, refer to the container where it collects just that output."""
-    for finding in findings:
-        node = mend.node_of(finding)
-        for use in mend.use_of(finding, node) if node else ():
-            source = mend.graph.nodes.get(use.node)
-            owner = mend.graph.nodes.get(source.parent) if source else None
-            if node and owner and owner.type == "iteration" and owner.data.get("output_selector") == list(use.selector):
-                _refer(mend, node, use, (owner.id, "output"))
+    for node, use in mend.uses(findings):
+        source = mend.graph.nodes.get(use.node)
+        owner = mend.graph.nodes.get(source.parent) if source else None
+        if owner and owner.type == "iteration" and owner.data.get("output_selector") == list(use.selector):
+            _refer(mend, node, use, (owner.id, "output"))

@@ -33,16 +33,11 @@ def references(mend: Mend, findings: Sequence[Finding]) -> None:
         node.data["template"] = _REFERENCE.sub(partial(_as_variable, mend, node), text)
         if node.data["template"] != text:
             mend.log("template-reference", "References in the template became variables of it.", node.id)
-            mend.refresh()
 
 
 def _nodes(mend: Mend, findings: Sequence[Finding]) -> list[Node]:
-    nodes = {finding.node: mend.node_of(finding) for finding in findings}
-    return [
-        node
-        for node in nodes.values()
-        if node and isinstance(node.data.get("template"), str) and isinstance(node.data.get("variables"), list)
-    ]
+    nodes = mend.each_node(findings)
+    return [n for n in nodes if isinstance(n.data.get("template"), str) and isinstance(n.data.get("variables"), list)]
 
 
 def _as_variable(mend: Mend, node: Node, match: re.Match[str]) -> str:
@@ -89,17 +84,15 @@ def unknown_names(mend: Mend, findings: Sequence[Finding]) -> None:
     """Give a template the variable it uses, where one node before gives it; ``len(x)`` is ``x|length``."""
     for node in _nodes(mend, findings):
         _calls(mend, node)
-    for finding in findings:
-        user = mend.node_of(finding)
+    for finding, user in mend.nodes(findings):
         name = finding.message.partition(" uses ")[2].partition(",")[0]
-        if user is None or not name.isidentifier() or name in _FUNCTIONS:
+        if not name.isidentifier() or name in _FUNCTIONS:
             continue
         owner = provider_of(mend.graph, user, name)
         variables = user.data.setdefault("variables", [])
         if owner and isinstance(variables, list):
             variables.append({"variable": name, "value_selector": [owner, name]})
             mend.log("template-variable", f"The template is given {name} of {owner}.", user.id)
-            mend.refresh()
         elif owner is None:
             _or_nothing(mend, user, name)
 
