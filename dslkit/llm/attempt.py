@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -85,6 +86,7 @@ class Attempt:
         answer: Answer | None = None,
         response: httpx2.Response | None = None,
         error: BaseException | None = None,
+        content: bytes | None = None,
     ) -> None:
         """Book what became of it and give the permit back.  Only the first call counts."""
         if self._settled:
@@ -97,7 +99,8 @@ class Attempt:
         if self._reservation is not None:
             self._settle_budget(self._reservation, answer.usage, response)
         self.permit.release()
-        self._seam.recorder.settle(self._end(outcome, answer, response, error))
+        end = self._end(outcome, answer, response, error)
+        self._seam.recorder.settle(replace(end, content=content) if self._seam.store_content else end)
 
     def estimated(self, output_chars: int) -> Usage:
         """The usage of an answer of which so much arrived and whose end nobody saw."""

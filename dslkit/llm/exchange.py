@@ -177,6 +177,7 @@ class Exchange:
             finish_reason=answer.finish_reason,
             server_request_id=stored.headers.get("x-request-id"),
             cache_hit=True,
+            content=stored.body if self._seam.store_content else None,
         )
         self._seam.recorder.settle(end)
         return httpx2.Response(_OK, headers=stored.headers, content=stored.body, request=self._request)
@@ -214,7 +215,7 @@ class Exchange:
             permit.sent()
             retry_after_s = attempt.told(response)
             if _is_streamed(response):
-                events = EventStream(hide_usage=self._hide_usage)
+                events = EventStream(hide_usage=self._hide_usage, keep=self._seam.store_content)
                 return _Outcome(verdict=Verdict.DONE, response=Streamed(response, attempt, events))
             body = yield Read(response)
             if self._cache_key is not None and response.status_code == _OK:
@@ -247,6 +248,7 @@ class Exchange:
             throttle_wait_s=waited_s,
             started_at=self._seam.utc_now(),
             service_tier=self._facts.service_tier,
+            content=_body_of(self._request) if self._seam.store_content else None,
         )
 
     def _failed(self, attempt: Attempt, response: httpx2.Response | None, error: Exception) -> _Outcome:
@@ -265,7 +267,7 @@ class Exchange:
         good = response.is_success
         if good and answer.usage is None and self._facts.generates:
             answer = replace(answer, usage=attempt.estimated(answer.output_chars))
-        attempt.settle("ok" if good else "error", answer=answer, response=response)
+        attempt.settle("ok" if good else "error", answer=answer, response=response, content=body)
         response.elapsed = timedelta(seconds=attempt.clock() - attempt.sent_at)
         return _Outcome(verdict=verdict, response=response, retry_after_s=retry_after_s)
 

@@ -153,8 +153,8 @@ class Permit:
         now, sent_at = self._gate.clock(), self.sent_at or 0.0
 
         def take(lane: Lane) -> None:
-            lane.told(now, sent_at, "requests", limits.requests, limits.requests_left)
-            lane.told(now, sent_at, "tokens", limits.tokens, limits.tokens_left)
+            lane.told(now, sent_at, "requests", limits.requests)
+            lane.told(now, sent_at, "tokens", limits.tokens)
 
         self._gate.told()
         self._gate.state.apply(take)

@@ -14,30 +14,34 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from dslkit.llm.cadence import LONGEST_S
+from dslkit.llm.throttle import Word
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dslkit.llm.throttle import Unit
 
 logger = logging.getLogger(__name__)
 
 MAX_RETRY_AFTER_S = 86_400.0
+NOTHING = Word()
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """Limits and what is left of them, as one response tells; None where it does not."""
+    """Limits and what is left of them, as one response tells."""
 
-    requests: int | None = None
-    requests_left: int | None = None
-    tokens: int | None = None
-    tokens_left: int | None = None
+    requests: Word = NOTHING
+    tokens: Word = NOTHING
     retry_after_s: float | None = None
 
     @property
     def told(self) -> bool:
         """Whether the response says anything of limits."""
-        return self.requests is not None or self.tokens is not None
+        return self.requests.limit is not None or self.tokens.limit is not None
 
 
 NOTHING_TOLD = ServerLimits()
@@ -49,12 +53,28 @@ def server_limits(headers: Mapping[str, str], *, refused: bool = False) -> Serve
     if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
         return ServerLimits(retry_after_s=retry_after) if retry_after is not None else NOTHING_TOLD
     return ServerLimits(
-        requests=_positive(headers, "x-ratelimit-limit-requests"),
-        requests_left=_number(headers, "x-ratelimit-remaining-requests"),
-        tokens=_positive(headers, "x-ratelimit-limit-tokens"),
-        tokens_left=_number(headers, "x-ratelimit-remaining-tokens"),
+        requests=_word(headers, "requests", refused=refused),
+        tokens=_word(headers, "tokens", refused=refused),
         retry_after_s=retry_after,
     )
+
+
+def _word(headers: Mapping[str, str], unit: Unit, *, refused: bool) -> Word:
+    limit = _number(headers, f"x-ratelimit-limit-{unit}") or None
+    left = _number(headers, f"x-ratelimit-remaining-{unit}")
+    return Word(limit, left, None if refused else _reset(headers, f"x-ratelimit-reset-{unit}"))
+
+
+def _reset(headers: Mapping[str, str], name: str) -> float | None:
+    """Of a request that was counted: a refused one says nothing of when the latest was."""
+    text = headers.get(name)
+    if text is None:
+        return None
+    seconds = duration_s(text)
+    if seconds is None or not 0 <= seconds <= LONGEST_S:
+        logger.warning("Header %s: %r cannot be meant; ignored", name, text[:40])
+        return None
+    return seconds
 
 
 def duration_s(text: str) -> float | None:
@@ -91,10 +111,6 @@ def _until(http_date: str) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _positive(headers: Mapping[str, str], name: str) -> int | None:
-    return _number(headers, name) or None
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

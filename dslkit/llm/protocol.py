@@ -217,10 +217,11 @@ class EventStream:
     """Follows server-sent events as their bytes pass by, remembering what the ledger wants to know.
 
     With ``hide_usage`` the chunk that carries usage (which the transport asked for, not the user) is left out of what
-    ``feed`` gives back.
+    ``feed`` gives back.  With ``keep`` all that passes is ``content`` in the end.
     """
 
-    def __init__(self, *, hide_usage: bool = False) -> None:
+    def __init__(self, *, hide_usage: bool = False, keep: bool = False) -> None:
+        self._kept: list[bytes] | None = [] if keep else None
         self._hide_usage = hide_usage
         self._pending = b""
         self.usage: Usage | None = None
@@ -234,10 +235,17 @@ class EventStream:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they arrive; give back those to pass on."""
+        if self._kept is not None:
+            self._kept.append(data)
         self._pending += data.replace(b"\r\n", b"\n") if b"\r\n" in data else data
         *events, self._pending = self._pending.split(b"\n\n")
         kept = [event + b"\n\n" for event in events if self._take(event)]
         return b"".join(kept)
+
+    @property
+    def content(self) -> bytes | None:
+        """All that has passed, if it was to be kept."""
+        return b"".join(self._kept) if self._kept is not None else None
 
     def rest(self) -> bytes:
         """What is left of an event that was never completed."""

@@ -30,7 +30,7 @@ class Seam:
     """What calls share: where to queue, whom to tell, how stubborn to be.
 
     ``gate_for`` gives the gate of (provider, key, model).  ``provider_name`` is derived from the address when None.
-    A stream that nobody reads for ``unread_s`` seconds is closed.
+    A stream that nobody reads for ``unread_s`` seconds is closed.  With ``store_content`` the recorder gets the bodies.
     """
 
     gate_for: GateFor
@@ -43,4 +43,5 @@ class Seam:
     unread_s: float = DEFAULT_UNREAD_S
     cache: AnswerStore | None = None
     budget: Budget | None = None
+    store_content: bool = False
     utc_now: Callable[[], datetime] = utc_now

@@ -15,6 +15,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dslkit.llm.cadence import Cadence
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,14 +28,14 @@ GUARD_SHARE = 0.003  # of the window, besides: longer windows meet slower networ
 MAX_GUARD_S = 0.3
 POLL_S = 0.02  # when to look again if what must end first is unknown: an unsent permit of another process
 
-FORMAT = 1.0
+FORMAT = 2.0
 MAX_WINDOWS = 6
 MAX_SLOTS = 128
 RING = 16_384  # entries of a window; beyond half of them, neighbours are merged into the later one
 
 _FORMAT, _BOOT, _HOLD_UNTIL, _GUARD, _WINDOWS, _REFUSED, _SENT = range(7)
 _HEADER = 16
-_UNIT, _LENGTH, _HEAD, _TAIL, _USED, _PENDING, _SERVER_LIMIT, _LOWERED_AT, _MERGE_SINCE = range(9)
+_UNIT, _LENGTH, _HEAD, _TAIL, _USED, _PENDING, _SERVER_LIMIT, _LOWERED_AT, _MERGE_SINCE, _LEARNED = range(10)
 _WINDOW = 16
 _SLOT = 2 + MAX_WINDOWS  # in flight, waiting, then what is pending in each window
 _SLOTS_AT = _HEADER + MAX_WINDOWS * _WINDOW
@@ -66,6 +68,15 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """What one response says of one limit: how much, what is left, and in how many seconds it is whole again."""
+
+    limit: float | None = None
+    left: float | None = None
+    reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WindowUse:
     """How full a window is: ``used`` was sent, ``pending`` is reserved but not sent."""
 
@@ -79,7 +90,7 @@ class WindowUse:
 class Window:
     """One sliding window in a lane's table.  Weights of the unit ``requests`` are 1 each."""
 
-    __slots__ = ("_at", "_base", "_cells", "_index", "_ring", "_ring_at", "length", "unit")
+    __slots__ = ("_at", "_cells", "_index", "_ring", "_ring_at", "unit")
 
     def __init__(self, cells: memoryview[float], index: int, ring: int) -> None:
         self._cells = cells
@@ -88,8 +99,21 @@ class Window:
         self._ring = ring
         self._ring_at = _RINGS_AT + index * ring * 2
         self.unit: Unit = _UNIT_NAME[cells[self._at + _UNIT]]
-        self.length = cells[self._at + _LENGTH]
-        self._base = self.length * (1 + GUARD_SHARE)
+
+    @property
+    def length(self) -> float:
+        """Seconds."""
+        return self._cells[self._at + _LENGTH]
+
+    @property
+    def learned(self) -> bool:
+        """Whether nobody stated it, and its length is what the server's words amount to."""
+        return self._cells[self._at + _LEARNED] == 1.0
+
+    @property
+    def stay(self) -> float:
+        """Seconds for which an entry counts."""
+        return self.length * (1 + GUARD_SHARE) + self._cells[_GUARD]
 
     def weight(self, tokens: float) -> float:
         """What a request of so many tokens weighs here."""
@@ -104,7 +128,7 @@ class Window:
     def delay(self, now: float, weight: float, amount: float) -> float:
         """Seconds until ``weight`` more would fit; 0 when it fits now."""
         cells, at = self._cells, self._at
-        stay = self._base + cells[_GUARD]
+        stay = self.stay
         self._expire(now - stay)
         free = amount - cells[at + _USED] - cells[at + _PENDING]
         if weight <= free:
@@ -197,14 +221,28 @@ class Window:
         surplus = amount - left - cells[at + _USED] - cells[at + _PENDING]
         if not 0 < surplus < math.inf:
             return
-        surplus -= self._expired_since(sent_at - self._base - cells[_GUARD])
+        surplus -= self._expired_since(sent_at - self.stay)
         if surplus > 0:
             self.append(now, surplus)
+
+    def stretch(self, length: float) -> None:
+        """Learn another length."""
+        self._cells[self._at + _LENGTH] = length
+
+    def take_over(self, other: Window) -> None:
+        """Hold what the server says from here on, instead of ``other``."""
+        cells, at, before = self._cells, self._at, other._at
+        cells[at + _LEARNED] = 1.0
+        for word in (_SERVER_LIMIT, _LOWERED_AT):
+            cells[at + word], cells[before + word] = cells[before + word], 0.0
+        for seq in range(int(cells[before + _HEAD]), int(cells[before + _TAIL])):
+            entry = other._ring_at + seq % other._ring * 2
+            self.append(cells[entry], cells[entry + 1])
 
     def use(self, now: float, given: float | None) -> WindowUse:
         """How full it is now."""
         cells, at = self._cells, self._at
-        self._expire(now - self._base - cells[_GUARD])
+        self._expire(now - self.stay)
         return WindowUse(self.unit, self.length, self.amount(given), cells[at + _USED], cells[at + _PENDING])
 
     def _slot_cell(self, slot: int) -> int:
@@ -245,11 +283,12 @@ class Window:
 class Lane:
     """The windows of one key and model, and the gate before them."""
 
-    __slots__ = ("_cells", "_limits", "_ring", "_windows")
+    __slots__ = ("_cadences", "_cells", "_limits", "_ring", "_windows")
 
     def __init__(self, cells: memoryview[float], *, ring: int = RING) -> None:
         self._cells = cells
         self._ring = ring
+        self._cadences: dict[Unit, Cadence] = {}
         self._limits: tuple[Limit, ...] = ()
         self._windows: list[tuple[Window, Limit | None]] = []
         if cells[_FORMAT] != FORMAT:
@@ -287,8 +326,8 @@ class Lane:
             self._refresh()
         delay = 0.0
         for window, limit in self._windows:
-            if limit is not None:
-                delay = max(delay, window.delay(now, window.weight(tokens), window.amount(limit.amount)))
+            amount = window.amount(limit.amount if limit else None)
+            delay = max(delay, window.delay(now, window.weight(tokens), amount))
         if delay > 0:
             return delay
         for window, _ in self._windows:
@@ -347,20 +386,46 @@ class Lane:
         """Let nobody pass before ``until``."""
         self._cells[_HOLD_UNTIL] = max(self._cells[_HOLD_UNTIL], until)
 
-    def told(self, now: float, sent_at: float, unit: Unit, limit: float | None, left: float | None) -> None:
-        """A response to a request sent at ``sent_at`` told a limit and what is left of it."""
-        found = next(((window, own) for window, own in self._windows if window.unit == unit), None)
+    def told(self, now: float, sent_at: float, unit: Unit, word: Word) -> None:
+        """The response to a request sent at ``sent_at`` told of the server's limit."""
+        found = self._servers_window(unit)
         if found is None:
             return
-        window, own = found
-        if limit is not None:
-            window.follow(now, sent_at, limit, own.amount if own else None)
-        if left is not None:
-            window.cap(now, sent_at, window.amount(own.amount if own else None), left)
+        window, given = found
+        if word.limit is not None:
+            window.follow(now, sent_at, word.limit, given)
+        if word.left is not None:
+            window.cap(now, sent_at, window.amount(given), word.left)
+            if word.limit is not None and word.reset_s is not None:
+                cadence = self._cadences.setdefault(unit, Cadence())
+                cadence.heard(word.limit, word.left, word.reset_s, now - sent_at)
+                self._keep_pace(window, cadence.length(window.length))
+
+    def _servers_window(self, unit: Unit) -> tuple[Window, float | None] | None:
+        """The window that the server speaks of, and what was stated for it: the learned one, else the first."""
+        self._refresh()
+        found = None
+        for window, limit in self._windows:
+            if window.unit == unit and (found is None or window.learned):
+                found = window, limit.amount if limit else None
+        return found
+
+    def _keep_pace(self, window: Window, length: float) -> None:
+        """The server's window is ``length`` long: what was stated stays, so that makes a window of its own."""
+        if length == window.length:
+            return
+        if window.learned:
+            window.stretch(length)
+        elif self._cells[_WINDOWS] < MAX_WINDOWS:
+            self._add(window.unit, length)
+            self._refresh()
+            self._windows[-1][0].take_over(window)
 
     def ceiling(self, unit: Unit) -> float:
         """The most that a single request may weigh."""
-        amounts = (window.amount(limit.amount) for window, limit in self._windows if limit and window.unit == unit)
+        amounts = (
+            window.amount(limit.amount if limit else None) for window, limit in self._windows if window.unit == unit
+        )
         return min(amounts, default=math.inf)
 
     def bury(self, now: float, slot: int) -> None:
@@ -403,17 +468,23 @@ class Lane:
         count = int(self._cells[_WINDOWS])
         for index in range(count):
             at = _HEADER + index * _WINDOW
-            if self._cells[at + _UNIT] == _UNIT_CODE[limit.unit] and self._cells[at + _LENGTH] == limit.window_s:
+            same = self._cells[at + _UNIT] == _UNIT_CODE[limit.unit] and self._cells[at + _LENGTH] == limit.window_s
+            if same and not self._cells[at + _LEARNED]:
                 return
         if count == MAX_WINDOWS:
             raise ValueError(f"a key and model has at most {MAX_WINDOWS} different windows")
+        self._add(limit.unit, limit.window_s)
+
+    def _add(self, unit: Unit, length: float) -> None:
+        count = int(self._cells[_WINDOWS])
         at = _HEADER + count * _WINDOW
-        self._cells[at + _UNIT], self._cells[at + _LENGTH] = _UNIT_CODE[limit.unit], limit.window_s
+        self._cells[at + _UNIT], self._cells[at + _LENGTH] = _UNIT_CODE[unit], length
         self._cells[_WINDOWS] = count + 1
 
     def _refresh(self) -> None:
         """See windows that other processes have added; ours keep their places."""
         for index in range(len(self._windows), int(self._cells[_WINDOWS])):
             window = Window(self._cells, index, self._ring)
-            own = (x for x in self._limits if x.unit == window.unit and x.window_s == window.length)
+            stated = () if window.learned else self._limits
+            own = (x for x in stated if x.unit == window.unit and x.window_s == window.length)
             self._windows.append((window, min(own, key=lambda x: x.amount or math.inf, default=None)))

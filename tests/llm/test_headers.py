@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dslkit.llm.headers import ServerLimits, duration_s, server_limits
+from dslkit.llm.throttle import Word
 
 
 @pytest.mark.parametrize(
@@ -63,17 +64,41 @@ def test_limits() -> None:
         "x-ratelimit-limit-tokens": "60000",
         "x-ratelimit-remaining-tokens": "59000.0",
     }
-    assert server_limits(headers) == ServerLimits(requests=200, requests_left=0, tokens=60000, tokens_left=59000)
+    assert server_limits(headers) == ServerLimits(requests=Word(200, 0), tokens=Word(60000, 59000))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120ms", 0.12),
+        ("7m12s", 432.0),
+        ("0s", 0.0),
+        ("banana", None),
+        ("-5s", None),
+        ("31536000", None),
+        ("1e999", None),
+    ],
+)
+def test_resets(text: str, seconds: float | None, caplog: pytest.LogCaptureFixture) -> None:
+    headers = {"x-ratelimit-limit-requests": "200", "x-ratelimit-reset-requests": text}
+    assert server_limits(headers).requests.reset_s == seconds
+    assert ("cannot be meant" in caplog.text) is (seconds is None)
+    assert server_limits(headers, refused=True).requests.reset_s is None, "it was not counted"
 
 
 @pytest.mark.parametrize("absurd", ["banana", "-5", "nan", "inf", "1e400", "", "0"])
 def test_absurd_limits_are_not_said(absurd: str) -> None:
-    assert server_limits({"x-ratelimit-limit-requests": absurd}).requests is None
+    assert server_limits({"x-ratelimit-limit-requests": absurd}).requests.limit is None
 
 
 @given(st.text(max_size=20))
 def test_no_text_is_too_strange(text: str) -> None:
-    names = ["retry-after", "retry-after-ms", "x-ratelimit-limit-requests", "x-ratelimit-remaining-tokens"]
-    limits = server_limits(dict.fromkeys(names, text), refused=True)
-    values = [limits.retry_after_s, limits.requests, limits.tokens_left]
-    assert all(value is None or (math.isfinite(value) and value >= 0) for value in values)
+    names = [
+        "retry-after",
+        "retry-after-ms",
+        *(f"x-ratelimit-{word}-tokens" for word in ("limit", "remaining", "reset")),
+    ]
+    for refused in (True, False):
+        limits = server_limits(dict.fromkeys(names, text), refused=refused)
+        values = [limits.retry_after_s, limits.tokens.limit, limits.tokens.left, limits.tokens.reset_s]
+        assert all(value is None or (math.isfinite(value) and value >= 0) for value in values)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dslkit.llm.throttle import DEFAULT_GUARD_S, GUARD_SHARE, MAX_GUARD_S, Lane, Limit, table_cells
+from dslkit.llm.throttle import DEFAULT_GUARD_S, GUARD_SHARE, MAX_GUARD_S, Lane, Limit, Word, table_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,12 +103,12 @@ def test_the_server_lowers_and_raises_its_limit() -> None:
     lane = new_lane(Limit("requests", 4, 10.0))
     sent_at = 0.0
     send(lane, sent_at)
-    lane.told(1.0, sent_at, "requests", 2, 1)
+    lane.told(1.0, sent_at, "requests", Word(2, 1))
     send(lane, 1.5)
     assert lane.admit(2.0, 0, 1) > 0
-    lane.told(3.0, 0.5, "requests", 4, 3)
+    lane.told(3.0, 0.5, "requests", Word(4, 3))
     assert lane.admit(3.0, 0, 1) > 0, "an answer to a request sent before the cut says nothing new"
-    lane.told(4.0, 1.5, "requests", 8, 6)
+    lane.told(4.0, 1.5, "requests", Word(8, 6))
     send(lane, 4.0)
     send(lane, 4.0)
     assert lane.admit(4.0, 0, 1) > 0, "what the user stated is never exceeded"
@@ -117,7 +117,7 @@ def test_the_server_lowers_and_raises_its_limit() -> None:
 def test_refusals_after_a_cut_do_not_widen_the_guard() -> None:
     lane = new_lane(Limit("requests", 4, 10.0))
     marks = send(lane, 0.0)
-    lane.told(1.0, 0.0, "requests", 2, 0)
+    lane.told(1.0, 0.0, "requests", Word(2, 0))
     lane.refused(1.0, marks, 1, lane.guard, 0.02)
     assert lane.guard == DEFAULT_GUARD_S
 
@@ -126,7 +126,7 @@ def test_a_limit_nobody_stated_is_the_servers() -> None:
     lane = new_lane(Limit("requests", None, 10.0))
     for _ in range(5):
         send(lane, 0.0)
-    lane.told(0.5, 0.0, "requests", 6, 1)
+    lane.told(0.5, 0.0, "requests", Word(6, 1))
     send(lane, 1.0)
     assert lane.admit(1.0, 0, 1) > 0
 
@@ -136,7 +136,7 @@ def test_what_others_spend_on_the_key_is_seen() -> None:
     lane = new_lane(Limit("requests", 10, 10.0))
     send(lane, 0.0)
     send(lane, 0.1)
-    lane.told(1.0, 0.1, "requests", 10, 2)
+    lane.told(1.0, 0.1, "requests", Word(10, 2))
     send(lane, 1.0)
     send(lane, 1.0)
     assert lane.admit(1.0, 0, 1) > 0
@@ -150,7 +150,7 @@ def test_a_stale_count_is_no_stranger() -> None:
     send(lane, 9.9)
     now = stay(10.0) + 0.01
     assert lane.use(now)[0].used == 1
-    lane.told(now, 9.9, "requests", 4, 0)
+    lane.told(now, 9.9, "requests", Word(4, 0))
     assert lane.use(now)[0].used == 1
 
 

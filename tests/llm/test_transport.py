@@ -66,6 +66,19 @@ async def test_a_limit_nobody_stated_is_learned(server: FakeServer, recorder: Me
     assert server.stats().get("refused", 0) <= 4
 
 
+@pytest.mark.parametrize("stated", [None, 500], ids=["nothing stated", "far more stated"])
+async def test_a_window_far_shorter_than_a_minute_is_learned(
+    server: FakeServer, recorder: MemoryRecorder, stated: int | None
+) -> None:
+    """20 a second, told by resets alone: 60 requests take two seconds, not two minutes, and few are refused."""
+    server.reset(window=1.0, requests=20, lat_median=0.05)
+    limits = Limits(requests=stated, concurrency=16)
+    client = async_openai_client(api_key="sk-x", base_url=server.url, recorder=recorder, limits=limits)
+    async with asyncio.timeout(30):
+        assert len(await ask_many(client, 60)) == 60
+    assert server.stats().get("refused", 0) <= A_HICCUP + (16 if stated else 0)
+
+
 async def test_refusals_use_up_no_attempt_and_hold_everybody(server: FakeServer, recorder: MemoryRecorder) -> None:
     """A client that believes in a limit four times too high gets every answer, though allowed a single failure."""
     server.reset(window=0.5, requests=10, lat_median=0.02)
