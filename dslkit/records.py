@@ -23,6 +23,8 @@ Verdict = Literal["working", "clean", "errors", "failed"]
 EngineStatus = Literal["ran", "failed", "not run"]
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 Mode = Literal["simple", "rag", "multi_agent"]
+AppMode = Literal["workflow", "advanced-chat"]
+Complexity = Literal["simple", "moderate", "complex"]
 Priority = Literal["interactive", "batch"]
 
 
@@ -67,7 +69,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallStart:
-    """One attempt, as reserved before its bytes leave.  ``call_id`` is a UUID shared by all attempts of a call."""
+    """One attempt, as reserved before its bytes leave.  ``call_id`` is a UUID shared by all attempts of a call.
+
+    ``content`` is the request's body, where contents are to be stored (``store_content``), else None.
+    """
 
     call_id: str
     attempt: int
@@ -82,11 +87,12 @@ class CallStart:
     throttle_wait_s: float
     started_at: datetime
     service_tier: str | None = None
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnd:
-    """What became of an attempt.  ``usage`` is None when nothing is known of it."""
+    """What became of an attempt.  ``usage`` is None when nothing is known of it, ``content`` as in CallStart."""
 
     call_id: str
     attempt: int
@@ -103,6 +109,7 @@ class CallEnd:
     error_message: str | None = None
     server_request_id: str | None = None
     cache_hit: bool = False
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,14 @@ def write_whole(path: Path, text: str) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def clear_remains(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left; `write_whole` alone names files so."""
+    for path in folder.glob(f".*{SUFFIX}.*.new"):
+        pid = path.name.split(".")[-2]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
 def sha256_of(path: Path) -> str | None:
     """The SHA-256 of a file's bytes, None when it cannot be read."""
     try:
@@ -76,6 +84,16 @@ def disk_full(where: Path | str, error: OSError) -> DiskFullError:
         f"No room on the disk for {where} ({error.strerror}). Free some space and run the same command again: "
         f"what is finished is kept and costs nothing."
     )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

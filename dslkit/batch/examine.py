@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dslkit.batch.artefact import write_whole
+from dslkit.batch.editing import kept
 from dslkit.dify.check import verdict
 from dslkit.dify.judge import judge
+from dslkit.dify.plan import parse_plan
 from dslkit.dify.workflow import Workflow
 from dslkit.records import EngineRun, Judgement
 
@@ -39,11 +41,26 @@ class Draft:
         return sum(finding.severity == "error" for finding in self.findings)
 
 
-def examine(reply: str, *, name: str, engine: Engine | None) -> Draft:
+def examine(reply: str, order: Order, engine: Engine | None) -> Draft:
     """What is in a reply, and whether it runs; a workflow with error findings is not run."""
-    workflow = Workflow.from_reply(reply, name=name)
+    workflow = _compiled(reply, order)
     run = NOT_RUN if engine is None or workflow.errors else engine.run(workflow.document)
     return Draft(reply=reply, workflow=workflow, engine=run)
+
+
+def _compiled(reply: str, order: Order) -> Workflow:
+    """The workflow of a reply; one that changes another keeps what the reply left unsaid."""
+    if order.current is None:
+        return Workflow.from_reply(reply, name=order.name, mode=order.recipe.app_mode)
+    parsed = parse_plan(reply)
+    if parsed.plan is None:
+        return Workflow({}, parsed.findings, parsed.forgiven)
+    workflow = Workflow.from_plan(kept(parsed.plan, order.current), name=order.name, mode=order.recipe.app_mode)
+    return replace(
+        workflow,
+        findings=(*parsed.findings, *workflow.findings),
+        repairs=(*parsed.forgiven, *workflow.repairs),
+    )
 
 
 def take_over(item: Item, order: Order) -> Item | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dslkit.batch.answers import ItemAnswers
-from dslkit.batch.artefact import SUFFIX, DiskFullError
+from dslkit.batch.artefact import SUFFIX, DiskFullError, clear_remains
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe
 from dslkit.batch.resume import Earlier, key_of, patterns_of
 from dslkit.batch.runs import recorded_run, with_budget
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from dslkit.batch.recipe import Tools
     from dslkit.batch.resume import Redo
-    from dslkit.records import Item, Mode, Requirement
+    from dslkit.records import AppMode, Complexity, Item, Mode, Requirement
     from dslkit.settings import Settings
 
     Progress = Callable[[Item], object]
@@ -56,6 +57,8 @@ async def generate_batch(  # noqa: PLR0913 - each is a choice of its own, named 
     out: str | Path,
     model: str = OFFLINE_MODEL,
     mode: Mode = "simple",
+    app_mode: AppMode = "workflow",
+    complexity: Complexity | None = None,
     max_rounds: int = MAX_ROUNDS,
     concurrency: int = CONCURRENCY,
     budget_usd: Decimal | float | None = None,
@@ -74,6 +77,8 @@ async def generate_batch(  # noqa: PLR0913 - each is a choice of its own, named 
         out: folder for the workflows; made when missing.
         model: name of the model, ``offline`` for the one that needs no network.
         mode: ``simple`` (one call), ``rag`` (shown the nearest patterns), ``multi_agent`` (three agents).
+        app_mode: ``workflow``, or ``advanced-chat`` for chatflows.
+        complexity: how elaborate they may be; the model judges when None.
         max_rounds: how often the quality agent may better a workflow that has error findings.
         concurrency: items in the making at once.
         budget_usd: the run stops before its calls would cost more; the setting counts when None.
@@ -89,9 +94,9 @@ async def generate_batch(  # noqa: PLR0913 - each is a choice of its own, named 
     """
     began = time.monotonic()
     settings = with_budget(settings or load_settings(), budget_usd)
-    recipe = Recipe(model=model, mode=mode, max_rounds=max_rounds)
+    recipe = Recipe(model=model, mode=mode, max_rounds=max_rounds, app_mode=app_mode, complexity=complexity)
     ledger = Ledger(settings.home)
-    parameters = {"out": str(out), "model": model, "mode": mode, "max_rounds": max_rounds, "concurrency": concurrency}
+    parameters = {"out": str(out), "concurrency": concurrency, **asdict(recipe)}
     with recorded_run(ledger.recorder(), parameters) as run_id:
         batch = _Batch(ledger, recipe, settings, run_id=run_id, out=Path(out), engine=engine, redo=redo)
         items = await batch.work(requirements, concurrency, progress or _ignore)
@@ -126,6 +131,8 @@ class _Batch:
     async def work(self, requirements: Iterable[Requirement], concurrency: int, progress: Progress) -> tuple[Item, ...]:
         """All items, in the order of their requirements; the first error that concerns all stops all."""
         queue = self._each_once(requirements)
+        with contextlib.suppress(OSError):  # a folder where nothing can be removed takes no files either
+            clear_remains(self._out)
         async with self._stack:
             if self._engine is not None:
                 self._stack.callback(self._engine.close)

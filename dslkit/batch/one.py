@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dslkit.agents import analyse, configure, improve, outline
 from dslkit.batch.answers import ItemAnswers
 from dslkit.batch.artefact import write_whole
+from dslkit.batch.editing import app_mode_of, as_shown, plan_to_change
 from dslkit.batch.examine import Draft, examine
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe, Tools
 from dslkit.batch.requirements import from_text
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from dslkit.dify.workflow import Workflow
     from dslkit.knowledge import Knowledge, Pattern
-    from dslkit.records import Mode
+    from dslkit.records import AppMode, Complexity, Mode
     from dslkit.settings import Settings
 
 PATTERNS_SHOWN = 3
@@ -48,11 +50,14 @@ class Generated:
     error: BaseException | None = field(default=None, compare=False)
 
 
-async def generate(
+async def generate(  # noqa: PLR0913 - as for a batch
     requirement: Requirement | str,
     *,
     model: str = OFFLINE_MODEL,
     mode: Mode = "simple",
+    app_mode: AppMode = "workflow",
+    complexity: Complexity | None = None,
+    current: Workflow | None = None,
     out: str | Path | None = None,
     max_rounds: int = MAX_ROUNDS,
     budget_usd: Decimal | float | None = None,
@@ -65,6 +70,9 @@ async def generate(
         requirement: what the workflow should do, in plain words.
         model: name of the model, ``offline`` for the one that needs no network.
         mode: ``simple`` (one call), ``rag`` (shown the nearest patterns), ``multi_agent`` (three agents).
+        app_mode: ``workflow``, or ``advanced-chat`` for a chatflow.
+        complexity: how elaborate it may be; the model judges when None.
+        current: a workflow that the requirement changes; it keeps its name and its kind of app.
         out: file to write the Dify YAML to; None writes none.
         max_rounds: how often the quality agent may better a workflow that has error findings.
         budget_usd: no call that would exceed it is sent; the setting counts when None.
@@ -77,30 +85,38 @@ async def generate(
     """
     settings = with_budget(settings or load_settings(), budget_usd)
     requirement = from_text(requirement) if isinstance(requirement, str) else requirement
-    recipe = Recipe(model=model, mode=mode, max_rounds=max_rounds)
+    before = plan_to_change(current) if current else None
+    kind = app_mode_of(before) if before else app_mode
+    recipe = Recipe(model=model, mode=mode, max_rounds=max_rounds, app_mode=kind, complexity=complexity)
     recorder = Ledger(settings.home).recorder()
-    runner = Engine.find(settings.engine_python) if engine else None
-    parameters = {"requirement": requirement.id, "model": model, "mode": mode, "max_rounds": max_rounds}
-    with recorded_run(recorder, parameters) as run_id:
+    with recorded_run(recorder, {"requirement": requirement.id, **asdict(recipe)}) as run_id:
         order = Order(
             run_id=run_id,
             item_id=requirement.id,
-            key=key_of(requirement, recipe, patterns_of(recipe, settings.home)),
+            key=key_of(requirement, recipe, patterns_of(recipe, settings.home), before and before.model_dump_json()),
             recipe=recipe,
             path=Path(out) if out else None,
             priority="interactive",
+            current=before,
         )
-        answers = ItemAnswers.below(settings.home)
-        async with open_tools(recipe, settings, runner, answers) as tools:
-            generated = await make(requirement, order, tools)
-        if runner is not None:
-            runner.close()
+        generated = await _made_alone(requirement, order, settings, use_engine=engine)
         recorder.item(generated.item)
         if generated.error is not None:
             raise generated.error
     recorder.flush()
-    answers.forget(order.work)
+    ItemAnswers.below(settings.home).forget(order.work)
     return generated
+
+
+async def _made_alone(requirement: Requirement, order: Order, settings: Settings, *, use_engine: bool) -> Generated:
+    """Made with tools of its own, closed afterwards."""
+    runner = Engine.find(settings.engine_python) if use_engine else None
+    try:
+        async with open_tools(order.recipe, settings, runner, ItemAnswers.below(settings.home)) as tools:
+            return await make(requirement, order, tools)
+    finally:
+        if runner is not None:
+            runner.close()
 
 
 async def make(requirement: Requirement, order: Order, tools: Tools) -> Generated:
@@ -122,31 +138,47 @@ async def make(requirement: Requirement, order: Order, tools: Tools) -> Generate
 
 
 async def _author(requirement: Requirement, order: Order, tools: Tools) -> tuple[Draft, int]:
-    """The best draft that the agents of a mode reach, and how many rounds of bettering that took."""
+    """The best draft that the agents of a mode reach, and how many rounds of bettering that took.
+
+    Drafts are examined in threads: the loop stays free for the answers of other items.
+    """
     with tools.answers.kept_for(order.work, 0):
-        reply = await _first_reply(requirement, order.recipe.mode, tools)
-    best = current = await _examine(reply, requirement, tools.engine)
+        reply = await _first_reply(requirement, order, tools)
+    best = current = await asyncio.to_thread(examine, reply, order, tools.engine)
     rounds = 0
     while best.error_count and rounds < order.recipe.max_rounds:
         rounds += 1
         with tools.answers.kept_for(order.work, rounds):
-            reply = await improve(tools.ask, requirement.messages, current.reply, current.findings)
-        current = await _examine(reply, requirement, tools.engine)
+            reply = await _bettered(requirement, current, order, tools)
+        current = await asyncio.to_thread(examine, reply, order, tools.engine)
         if current.error_count <= best.error_count:
             best = current
     return best, rounds
 
 
-async def _first_reply(requirement: Requirement, mode: Mode, tools: Tools) -> str:
-    messages = requirement.messages
-    if mode == "simple":
-        return await configure(tools.ask, messages)
+async def _first_reply(requirement: Requirement, order: Order, tools: Tools) -> str:
+    messages, recipe = requirement.messages, order.recipe
+    asked = partial(
+        configure,
+        tools.ask,
+        messages,
+        app_mode=recipe.app_mode,
+        complexity=recipe.complexity,
+        current_plan=as_shown(order.current) if order.current else None,
+    )
+    if recipe.mode == "simple":
+        return await asked()
     patterns = await _similar(messages, tools.knowledge)
-    if mode == "rag":
-        return await configure(tools.ask, messages, patterns=patterns)
+    if recipe.mode == "rag":
+        return await asked(patterns=patterns)
     brief = await analyse(tools.ask, messages)
     drawn = await outline(tools.ask, brief, patterns)
-    return await configure(tools.ask, messages, patterns=patterns, brief=brief, outline=drawn)
+    return await asked(patterns=patterns, brief=brief, outline=drawn)
+
+
+async def _bettered(requirement: Requirement, draft: Draft, order: Order, tools: Tools) -> str:
+    mode = order.recipe.app_mode
+    return await improve(tools.ask, requirement.messages, draft.reply, draft.findings, app_mode=mode)
 
 
 async def _similar(messages: tuple[str, ...], knowledge: Knowledge | None) -> tuple[Pattern, ...]:
@@ -154,11 +186,6 @@ async def _similar(messages: tuple[str, ...], knowledge: Knowledge | None) -> tu
         return ()
     matches = await asyncio.to_thread(knowledge.search, "\n".join(messages), PATTERNS_SHOWN)
     return tuple(match.pattern for match in matches)
-
-
-async def _examine(reply: str, requirement: Requirement, engine: Engine | None) -> Draft:
-    """Compile, check, repair and run in a thread: the loop stays free for the answers of other items."""
-    return await asyncio.to_thread(examine, reply, name=requirement.id, engine=engine)
 
 
 def _write(workflow: Workflow, path: Path | None) -> dict[str, Any]:

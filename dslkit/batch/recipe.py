@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from dslkit.records import Mode
+from dslkit.records import AppMode, Complexity, Mode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dslkit.agents import Ask
     from dslkit.batch.answers import ItemAnswers
     from dslkit.dify.engine import Engine
+    from dslkit.dify.plan import Plan
     from dslkit.knowledge import Knowledge
     from dslkit.records import Priority
 
@@ -21,19 +22,30 @@ MAX_ROUNDS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How workflows are to be made: by which model, in which mode, with how many rounds of bettering at most."""
+    """How workflows are to be made: by which model, in which mode, with how many rounds of bettering at most.
+
+    ``app_mode`` says which kind of Dify app, ``complexity`` how elaborate it may be; None leaves that to the model.
+    """
 
     model: str
     mode: Mode = "simple"
     max_rounds: int = MAX_ROUNDS
+    app_mode: AppMode = "workflow"
+    complexity: Complexity | None = None
 
     def __post_init__(self) -> None:
         if not self.model:
             raise ValueError("model must be named")
-        if self.mode not in get_args(Mode):
-            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {self.mode!r}")
+        _one_of("mode", self.mode, get_args(Mode))
+        _one_of("app_mode", self.app_mode, get_args(AppMode))
+        _one_of("complexity", self.complexity, (*get_args(Complexity), None))
         if self.max_rounds < 0:
             raise ValueError(f"max_rounds must be 0 or more, not {self.max_rounds}")
+
+
+def _one_of(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
 
 
 def work_of(key: str) -> str:
@@ -43,7 +55,10 @@ def work_of(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One piece of work: for which run it is recorded, how it is made, and where its file goes (None: no file)."""
+    """One piece of work: for which run it is recorded, how it is made, and where its file goes (None: no file).
+
+    ``current`` is the plan of a workflow that the requirement changes, None where a new one is made.
+    """
 
     run_id: str
     key: str
@@ -51,11 +66,17 @@ class Order:
     item_id: str
     path: Path | None = None
     priority: Priority = "batch"
+    current: Plan | None = None
 
     @property
     def work(self) -> str:
         """Names what is asked and of whom: equal requirements are one piece of work, done once."""
         return work_of(self.key)
+
+    @property
+    def name(self) -> str:
+        """The app's name; one that is changed keeps its own."""
+        return str((self.current.app.get("name") if self.current else None) or self.item_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

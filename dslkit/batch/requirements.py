@@ -14,6 +14,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dslkit.batch.rows import BadRowError, Row, read_rows
@@ -72,7 +73,7 @@ def from_text(text: str, *, item_id: str | None = None) -> Requirement:
     if not text:
         raise UsageError("The requirement is empty. Say in a sentence what the workflow should do.")
     try:
-        return Requirement(id=_identity(item_id, (text,)), messages=(text,))
+        return Requirement(id=_identity(item_id, (_whole(text),)), messages=(text,))
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -89,13 +90,20 @@ def _usable(rows: Iterator[Row], problems: list[str]) -> Iterator[tuple[int, Req
 
 
 def _without_twins(numbered: Iterable[tuple[int, Requirement]], problems: list[str]) -> Iterator[Requirement]:
-    """Ids that differ in case alone are twins too: some file systems hold one file for both."""
+    """Ids that differ in case alone are twins too: some file systems hold one file for both.
+
+    Those made from equal texts are numbered.
+    """
     seen: dict[str, int] = {}
     for line, requirement in numbered:
-        first = seen.setdefault(requirement.id.casefold(), line)
+        made, number = requirement.id == _named_by(requirement.messages), 2
+        numbered_one = requirement
+        while made and numbered_one.id.casefold() in seen:
+            numbered_one, number = replace(requirement, id=f"{requirement.id}-{number}"), number + 1
+        first = seen.setdefault(numbered_one.id.casefold(), line)
         if first != line:
             problems.append(f"line {line}: id {requirement.id!r} stands on line {first} already. Give each its own id.")
-        yield requirement
+        yield numbered_one
 
 
 def _requirement(value: object) -> Requirement:
@@ -115,6 +123,16 @@ def _requirement(value: object) -> Requirement:
     )
 
 
+def _whole(text: str) -> str:
+    """The text, or ValueError for halves of characters, which no file, model or ledger can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise _UnusableError(f"it has half a character ({half!a}). Write the whole character instead.") from None
+    return text
+
+
 def _refuse_unknown(columns: Mapping[str, object]) -> None:
     for name in columns:
         if name in _COLUMNS or name in TAG_COLUMNS:
@@ -130,7 +148,7 @@ def _messages(cell: object) -> tuple[str, ...]:
     rounds = [cell] if isinstance(cell, str) else cell
     if not isinstance(rounds, list) or not rounds or not all(isinstance(text, str) and text.strip() for text in rounds):
         raise _UnusableError("'requirement' must be a text, or a list of texts, one per round, none of them empty.")
-    return tuple(text.strip() for text in rounds)
+    return tuple(_whole(text.strip()) for text in rounds)
 
 
 def _identity(cell: object, messages: tuple[str, ...]) -> str:
@@ -138,7 +156,7 @@ def _identity(cell: object, messages: tuple[str, ...]) -> str:
         return _named_by(messages)
     if isinstance(cell, bool) or not isinstance(cell, str | int):
         raise _UnusableError(f"'id' must be a text or a whole number, not {cell!r}.")
-    return _portable(str(cell))
+    return _portable(_whole(str(cell)))
 
 
 def _named_by(messages: tuple[str, ...]) -> str:
@@ -189,7 +207,7 @@ def _outputs(cell: object) -> tuple[tuple[str, ...], ...] | None:
 def _checked_names(cell: object, column: str) -> tuple[str, ...]:
     if not isinstance(cell, list) or not all(isinstance(name, str) and name.strip() for name in cell):
         raise _UnusableError(f"{column!r} must be a list of names, not {cell!r}.")
-    return tuple(name.strip() for name in cell)
+    return tuple(_whole(name.strip()) for name in cell)
 
 
 def _tags(columns: Mapping[str, object]) -> dict[str, str]:
@@ -199,7 +217,7 @@ def _tags(columns: Mapping[str, object]) -> dict[str, str]:
     if not isinstance(cell, Mapping) or not all(_is_plain(value) for value in cell.values()):
         raise _UnusableError("'tags' must be an object of names and plain values, in CSV name=value;name=value.")
     described = {name: columns[name] for name in sorted(TAG_COLUMNS & columns.keys()) if _is_plain(columns[name])}
-    return {str(name): str(value) for name, value in {**described, **cell}.items()}
+    return {_whole(str(name)): _whole(str(value)) for name, value in {**described, **cell}.items()}
 
 
 def _pairs(cell: str) -> Iterator[tuple[str, str]]:
@@ -218,7 +236,7 @@ def _json_or_text(cell: str) -> object:
     """A cell that merely begins like JSON is a text ('[urgent] route tickets')."""
     try:
         return json.loads(cell)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return cell
 
 

@@ -2,10 +2,12 @@
 
 An item is done when its key is the same and its file, if it gave one, is still the one written then.  Where it is not,
 the file that another item of the same work gave (an equal requirement under another id, the same batch in another
-folder) is written there, as long as that one is still what it was.  The key covers what is asked and of whom: the requirement, the model, the mode, the agents with their prompts, the patterns they show.
-A new compiler or checker does not make paid answers worthless, so it is no part of a real model's key; what the offline
-model makes is free, and made anew whenever anything that shapes it changes.  What an item is judged by (its expected
-names) has a part of its own at the end of the key, because judging again costs nothing.
+folder) is written there, as long as that one is still what it was.
+
+The key covers what is asked and of whom: the requirement, the model, the mode, the kind of app, the agents with their
+prompts, the patterns they show.  A new compiler or checker does not make paid answers worthless, so it is no part of a
+real model's key; what the offline model makes is free, and made anew whenever anything that shapes it changes.  What an
+item is judged by (its expected names) has a part of its own at the end of the key, because judging again costs nothing.
 """
 
 from __future__ import annotations
@@ -46,9 +48,13 @@ _DONE = """
 """
 
 
-def key_of(requirement: Requirement, recipe: Recipe, patterns: str) -> str:
-    """The key of one requirement's work; ``patterns`` identifies the user's own ones where the mode shows them."""
-    work = [requirement.messages, recipe.model, recipe.mode, patterns, _shaping(recipe)]
+def key_of(requirement: Requirement, recipe: Recipe, patterns: str, current_plan: str | None = None) -> str:
+    """The key of one requirement's work.
+
+    ``patterns`` identifies the user's own ones where the mode shows them, ``current_plan`` is what is to be changed.
+    """
+    asked = [requirement.messages, current_plan, recipe.model, recipe.mode, recipe.app_mode, recipe.complexity]
+    work = [*asked, patterns, _shaping(recipe)]
     judged = [requirement.inputs, requirement.outputs, requirement.related_nodes]
     return f"{_digest(work, _WORK_DIGITS)}-{_digest(judged, _JUDGED_DIGITS)}"
 

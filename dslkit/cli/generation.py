@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from dslkit.cli.operations import executed_copy
 from dslkit.cli.terminal import complain, put, say, write_output
+from dslkit.cli.workflows import workflow_in
 from dslkit.errors import DslkitError, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,21 @@ class ModeName(StrEnum):
     multi_agent = "multi_agent"
 
 
+class AppModeName(StrEnum):
+    """The kind of Dify app."""
+
+    workflow = "workflow"
+    chatflow = "advanced-chat"
+
+
+class ComplexityName(StrEnum):
+    """How elaborate a workflow may be."""
+
+    simple = "simple"
+    moderate = "moderate"
+    complex = "complex"
+
+
 class RedoName(StrEnum):
     """What is made again although it is done."""
 
@@ -43,6 +59,10 @@ class RedoName(StrEnum):
 
 Model = Annotated[str | None, typer.Option(help="Model to ask; 'offline' needs no key. Default: DSLKIT_MODEL.")]
 ModeOption = Annotated[ModeName, typer.Option(help="One call, one with patterns to learn from, or four agents.")]
+AppModeOption = Annotated[AppModeName, typer.Option(help="A workflow, or a chatflow (advanced-chat).")]
+Elaborate = Annotated[
+    ComplexityName | None, typer.Option("--complexity", help="How elaborate; the model judges when not given.")
+]
 Rounds = Annotated[int, typer.Option(min=0, max=10, help="How often the quality agent may better a workflow.")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Stop before the calls of this run cost more USD.")]
 UseEngine = Annotated[bool, typer.Option("--engine/--no-engine", help="Run each workflow on Dify's engine.")]
@@ -50,8 +70,8 @@ UseEngine = Annotated[bool, typer.Option("--engine/--no-engine", help="Run each 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    app.command()(batch)
-    app.command()(generate)
+    for verb in (batch, generate, edit):
+        app.command()(verb)
 
 
 def batch(
@@ -60,6 +80,8 @@ def batch(
     out: Annotated[Path, typer.Option("--out", help="Folder for the workflows.")] = Path("out"),
     model: Model = None,
     mode: ModeOption = ModeName.simple,
+    app_mode: AppModeOption = AppModeName.workflow,
+    complexity: Elaborate = None,
     max_rounds: Rounds = 2,
     concurrency: Annotated[int, typer.Option(min=1, help="Items in the making at once.")] = 8,
     budget_usd: Budget = None,
@@ -78,6 +100,8 @@ def batch(
     choices = {
         "model": settings.model,
         "mode": mode.value,
+        "app_mode": app_mode.value,
+        "complexity": complexity and complexity.value,
         "max_rounds": max_rounds,
         "concurrency": concurrency,
         "budget_usd": budget_usd,
@@ -102,33 +126,67 @@ def generate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; standard output else.")] = None,
     model: Model = None,
     mode: ModeOption = ModeName.simple,
+    app_mode: AppModeOption = AppModeName.workflow,
+    complexity: Elaborate = None,
     max_rounds: Rounds = 2,
     budget_usd: Budget = None,
     engine: UseEngine = True,
 ) -> None:
     """Make one workflow from plain words; exit code 1 when it has errors."""
-    from dslkit.batch.one import generate as make
     from dslkit.batch.requirements import from_text
+
+    _make(
+        from_text(text, item_id=output.stem if output else None),
+        output,
+        model,
+        mode=mode.value,
+        app_mode=app_mode.value,
+        complexity=complexity and complexity.value,
+        max_rounds=max_rounds,
+        budget_usd=budget_usd,
+        engine=engine,
+    )
+
+
+def edit(
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A Dify DSL file; - is standard input.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What should be different.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; standard output else.")] = None,
+    model: Model = None,
+    mode: ModeOption = ModeName.simple,
+    max_rounds: Rounds = 2,
+    budget_usd: Budget = None,
+    engine: UseEngine = True,
+) -> None:
+    """Change a workflow as plain words say; the file stays as it is unless -o names it.  Exit code 1 on errors."""
+    from dslkit.batch.requirements import from_text
+
+    _make(
+        from_text(text),
+        output,
+        model,
+        current=workflow_in(file),
+        mode=mode.value,
+        max_rounds=max_rounds,
+        budget_usd=budget_usd,
+        engine=engine,
+    )
+
+
+def _make(requirement: Requirement, output: Path | None, model: str | None, **choices: Any) -> NoReturn:
+    """Generate, tell how it went, and leave with the exit code.  Nothing is printed or replaced by what has errors."""
+    from dslkit.batch.one import generate as make
     from dslkit.ledger import Ledger
 
     settings = _ready(model)
-    generated = asyncio.run(
-        make(
-            from_text(text, item_id=output.stem if output else None),
-            model=settings.model,
-            mode=mode.value,
-            out=output,
-            max_rounds=max_rounds,
-            budget_usd=budget_usd,
-            engine=engine,
-            settings=settings,
-        )
-    )
+    out = None if "current" in choices else output
+    generated = asyncio.run(make(requirement, model=settings.model, out=out, settings=settings, **choices))
     item = generated.item
     for finding in item.findings:
         say(f"{finding.severity} {finding.code}: {finding.message}")
-    if output is None and generated.workflow is not None and item.verdict != "errors":
-        write_output(generated.workflow.yaml, None)
+    if out is None and generated.workflow is not None and item.verdict != "errors":
+        write_output(generated.workflow.yaml, output)
     cost = Ledger(settings.home).usage(run=item.run_id)
     say(f"{item.verdict}, engine {item.engine}; {cost.total_tokens:,} tokens, {cost.cost}")
     raise typer.Exit(int(item.verdict in {"errors", "failed"}))

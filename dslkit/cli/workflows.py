@@ -76,7 +76,7 @@ def convert(
     output: Output = None,
 ) -> None:
     """Convert a Dify DSL file into the compact plan, or into tidy Dify YAML."""
-    workflow = _workflow(file)
+    workflow = workflow_in(file)
     if to is Form.yaml:
         write_output(workflow.yaml, output)
         return
@@ -90,7 +90,7 @@ def draw(
     """Draw a workflow as SVG."""
     from dslkit.dify.draw import draw as to_svg
 
-    write_output(to_svg(_workflow(file).document), output)
+    write_output(to_svg(workflow_in(file).document), output)
 
 
 def diff(
@@ -101,7 +101,7 @@ def diff(
     from dslkit.dify.diff import diff as compare
     from dslkit.dify.diff import render
 
-    put(render(compare(_workflow(old).document, _workflow(new).document)).rstrip())
+    put(render(compare(workflow_in(old).document, workflow_in(new).document)).rstrip())
 
 
 def _read(name: str) -> bytes:
@@ -123,7 +123,7 @@ def _title(name: str) -> str:
     return "workflow" if name == STDIN else Path(name).stem
 
 
-def _workflow(name: str) -> Workflow:
+def workflow_in(name: str) -> Workflow:
     """A workflow to work with: UsageError when there is none in the file."""
     from dslkit.dify.workflow import Workflow
 

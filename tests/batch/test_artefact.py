@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dslkit.batch.artefact import DiskFullError, disk_full_explained, sha256_of, write_whole
+from dslkit.batch.artefact import DiskFullError, clear_remains, disk_full_explained, sha256_of, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,18 @@ def test_writes_text_and_tells_its_hash(tmp_path: Path) -> None:
 
 def test_unreadable_file_has_no_hash(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "none") is None
+
+
+def test_remains_of_the_dead_are_cleared(tmp_path: Path) -> None:
+    """Of files half written, those whose writer lives stay."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = (f".a.yml.{dead.pid}.new", f".b.yml.{os.getpid()}.new", "c.yml", ".d.new", ".e.yml.mine.new")
+    for name in names:
+        (tmp_path / name).write_text("")
+    clear_remains(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    clear_remains(tmp_path / "none")
 
 
 def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -106,6 +106,21 @@ def test_modes(home: Path, mode: str, stages: list[str]) -> None:
     assert [row[0] for row in ask_ledger(home, "SELECT stage FROM calls ORDER BY stage")] == stages
 
 
+def test_a_chatflow(home: Path) -> None:
+    """Ends in answers, and is not what a workflow of the same words is."""
+    (item,) = run(ROUTE, app_mode="advanced-chat", complexity="simple").items
+    document = yaml.safe_load(Path("out/route.yml").read_text())
+    assert (item.verdict, document["app"]["mode"]) == ("clean", "advanced-chat")
+    assert {"answer"} == {node["data"]["type"] for node in document["workflow"]["graph"]["nodes"]} & {"answer", "end"}
+    assert run(ROUTE).items[0].reused_from is None
+
+
+@pytest.mark.parametrize("choice", [{"app_mode": "chat"}, {"complexity": "hard"}, {"mode": "clever"}])
+def test_choices_are_checked(choice: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="must be one of"):
+        run(ROUTE, **choice)
+
+
 def test_a_second_run_asks_nothing(home: Path) -> None:
     """Nothing is asked, nothing written, and the items say who did the work."""
     first = run(*ALL)

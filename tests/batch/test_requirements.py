@@ -112,6 +112,10 @@ def test_yaml_list_of_texts(tmp_path: Path) -> None:
             "stands on line 1 already",
         ),
         ("r.jsonl", '{"id": "a"}', 1, "'requirement' must be"),
+        ("r.jsonl", '{"id": "a", "requirement": "\\ud800"}', 1, "half a character ('\\ud800')"),
+        ("r.jsonl", '{"id": "\\ud800", "requirement": "x"}', 1, "half a character"),
+        ("r.jsonl", '{"requirement": "x", "inputs": ["\\ud800"], "tags": {}}', 1, "half a character"),
+        ("r.jsonl", '{"requirement": "x", "tags": {"a": "\\ud800"}}', 1, "half a character"),
         ("r.jsonl", '{"id": "a", "requirement": ["x", ""]}', 1, "'requirement' must be"),
         ("r.jsonl", '{"id": "a", "requirement": "x", "ouputs": ["y"]}', 1, "Did you mean 'outputs'"),
         ("r.jsonl", '{"id": "a", "requirement": "x", "zzz": 1}', 1, "put it into 'tags'"),
@@ -199,8 +203,21 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_begins_like_json_may_be_text(tmp_path: Path) -> None:
-    path = written(tmp_path, "r.csv", "id,requirement\na,[urgent] route tickets\n")
-    assert load(path)[0].messages == ("[urgent] route tickets",)
+    for text in ("[urgent] route tickets", "[" * 100_000):
+        path = written(tmp_path, "r.csv", f"id,requirement\na,{text}\n")
+        assert load(path)[0].messages == (text,)
+
+
+def test_equal_texts_without_ids_are_numbered(tmp_path: Path) -> None:
+    """Each gets a file of its own, also where another took the number."""
+    first = load(written(tmp_path, "r.txt", "Route"))[0].id
+    assert [each.id for each in load(written(tmp_path, "r.txt", "Route\nRoute\nRoute"))] == [
+        first,
+        f"{first}-2",
+        f"{first}-3",
+    ]
+    rows = "\n".join(json.dumps(row) for row in ({"id": f"{first}-2", "requirement": "x"}, "Route", "Route"))
+    assert [each.id for each in load(written(tmp_path, "r.jsonl", rows))] == [f"{first}-2", first, f"{first}-3"]
 
 
 @given(st.text(min_size=1).filter(str.strip))
@@ -210,7 +227,7 @@ def test_any_text_gets_a_portable_name(text: str) -> None:
     assert requirements._portable(made.id) == made.id
 
 
-@pytest.mark.parametrize(("text", "item_id"), [("", None), ("  ", None), ("x", "../x")])
+@pytest.mark.parametrize(("text", "item_id"), [("", None), ("  ", None), ("x", "../x"), ("\ud800", None)])
 def test_from_text_refuses(text: str, item_id: str | None) -> None:
     with pytest.raises(UsageError):
         from_text(text, item_id=item_id)

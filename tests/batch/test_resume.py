@@ -35,6 +35,8 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
         (replace(REQUIREMENT, messages=("Digest a page ",)), RECIPE, "", False, False),
         (REQUIREMENT, replace(RECIPE, model="n"), "", False, False),
         (REQUIREMENT, replace(RECIPE, mode="rag"), "", False, False),
+        (REQUIREMENT, replace(RECIPE, app_mode="advanced-chat"), "", False, False),
+        (REQUIREMENT, replace(RECIPE, complexity="simple"), "", False, False),
         (REQUIREMENT, RECIPE, "other patterns", False, False),
     ],
 )
