@@ -63,8 +63,11 @@ def instant(text: str, now: datetime | None = None) -> datetime | None:
 
 
 def scope_of(text: str, now: datetime | None = None) -> Scope:
-    """A run id, or a period as ``2026-09-01..2026-09-15`` (the end excluded; either side may be left out)."""
+    """A run id, or a period as ``2026-09-01..2026-09-15`` (the end excluded; either side may be left out).
+
+    The empty text is everything.
+    """
     begin, dots, end = text.partition("..")
     if not dots:
-        return Scope(run=text.strip())
+        return Scope(run=text.strip() or None)
     return Scope(since=instant(begin, now), until=instant(end, now))

@@ -21,7 +21,7 @@ engine_app = typer.Typer(help="Dify's own engine, in an environment of its own."
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (run, report):
+    for verb in (run, report, compare):
         app.command()(verb)
     app.add_typer(engine_app, name="engine")
 
@@ -59,6 +59,18 @@ def report(
     from dslkit.settings import load_settings
 
     put(write(load_settings().home, output, run=run_id, since=since))
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run id, or a period: 2026-09-01..2026-09-15.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+) -> None:
+    """Compare two runs or periods: cheaper, quicker, better, or chance?  One HTML file, no network, no script."""
+    from dslkit.report import write_comparison
+    from dslkit.settings import load_settings
+
+    put(write_comparison(load_settings().home, output, first, second))
 
 
 @engine_app.command()

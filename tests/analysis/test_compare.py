@@ -132,6 +132,7 @@ def test_a_run_nobody_knows(tmp_path) -> None:
         ("7d..", Scope(since=NOW - timedelta(days=7))),
         ("..2026-09-01T12:00+02:00", Scope(until=datetime(2026, 9, 1, 10, tzinfo=UTC))),
         ("..", Scope()),
+        ("", Scope()),
     ],
 )
 def test_scope_of(text, scope) -> None:
