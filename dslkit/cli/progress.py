@@ -24,11 +24,12 @@ _VERDICTS = ("working", "clean", "errors", "failed")
 
 
 class Bar:
-    """``12/60 working 11 errors 1``, redrawn on a terminal; written once at the end where there is none."""
+    """``12/60 working 11 errors 1``, redrawn on a terminal, nothing where there is none."""
 
     def __init__(self, total: int) -> None:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[verdicts]}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(file=sys.stderr), transient=True)
+        console = Console(file=sys.stderr)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("", total=total, verdicts="")
         self._counts: dict[str, int] = {}
 

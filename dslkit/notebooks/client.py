@@ -38,7 +38,12 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
         with sockets() as options:
             self.km = OwnKernelManager(kernel_name=self.kernel_name, **options)
             self.owns_km = True  # nbclient takes a manager that exists for someone else's, to be left running
-            self.execute(env=dict(environment))
+            try:
+                self.execute(env=dict(environment))
+            except DeadKernelError:
+                raise
+            except RuntimeError as error:  # jupyter_client's, when no kernel comes up
+                raise DeadKernelError(_first_line(error)) from error
 
     def execute_cell(self, cell: NotebookNode, cell_index: int, *arguments: Any, **options: Any) -> NotebookNode:
         """Run one cell."""

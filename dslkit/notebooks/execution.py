@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-from papermill.log import logger
+
+from dslkit.notebooks.engine import NAME
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from dslkit.records import Run
-
-NAME = "dslkit"
 
 
 def execute(
@@ -33,19 +28,18 @@ def execute(
     """Run it; the Run as recorded at its end.  See ``dslkit.notebooks.run``."""
     runs: list[Run] = []
     try:
-        with _without_false_alarms():
-            papermill.execute_notebook(
-                _literal(notebook),
-                _literal(output) if output is not None else None,
-                parameters=dict(parameters),
-                engine_name=NAME,
-                progress_bar=progress,
-                cwd=cwd,
-                execution_timeout=timeout,
-                ledger_home=Path(home).absolute() if home is not None else None,
-                on_run=runs.append,
-            )
-    except (PapermillExecutionError, DeadKernelError, CellTimeoutError, OSError):
+        papermill.execute_notebook(
+            _literal(notebook),
+            _literal(output) if output is not None else None,
+            parameters=dict(parameters),
+            engine_name=NAME,
+            progress_bar=progress,
+            cwd=cwd,
+            execution_timeout=timeout,
+            ledger_home=Path(home).absolute() if home is not None else None,
+            on_run=runs.append,
+        )
+    except Exception:
         if not runs or runs[-1].status == "running":
             raise  # it was never recorded, so the Run would not tell
     return runs[-1]
@@ -54,17 +48,3 @@ def execute(
 def _literal(path: str | Path) -> str:
     """The path itself: papermill would take braces in it for parameters to fill in."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-@contextmanager
-def _without_false_alarms() -> Iterator[None]:
-    """Papermill cannot read ``Literal["a"]`` or ``int | None`` and warns of such parameters; ours were checked."""
-
-    def known(record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("Passed unknown parameter")
-
-    logger.addFilter(known)
-    try:
-        yield
-    finally:
-        logger.removeFilter(known)

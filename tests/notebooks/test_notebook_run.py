@@ -56,6 +56,18 @@ def test_a_failing_cell(notebook: Callable[..., Path], tmp_path: Path) -> None:
     assert recorded(made.run_id)["status"] == "failed"
 
 
+def test_a_kernel_that_never_comes_up(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run is recorded as failed, and returned like any other."""
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "ipykernel_launcher.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
+    made = run(notebook("1"), tmp_path / "out.ipynb")
+    assert (made.status, made.error_type) == ("failed", "DeadKernelError")
+    assert "died before" in str(made.error_message)
+
+
 def test_a_dead_kernel(notebook: Callable[..., Path], tmp_path: Path) -> None:
     made = run(notebook("1", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "3"), tmp_path / "out.ipynb")
     assert (made.status, made.error_type) == ("failed", "DeadKernelError")

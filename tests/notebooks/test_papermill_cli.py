@@ -42,6 +42,17 @@ def test_values_mean_what_a_person_typed(notebook: Callable[..., Path], tmp_path
     assert runs() == [("completed", None)]
 
 
+def test_a_known_parameter_is_not_called_unknown(notebook: Callable[..., Path], tmp_path: Path) -> None:
+    """papermill reads neither type, and would warn; where another engine runs, its warning stays."""
+    cell = "from typing import Literal\n\nmode: Literal['a', 'b'] = 'a'\nlimit: float | None = None"
+    path = notebook("print(mode, limit)", parameters=cell)
+    done = papermill(path, tmp_path / "out.ipynb", "-p", "mode", "b", "-p", "limit", "2")
+    assert printed(tmp_path / "out.ipynb").split() == ["b", "2.0"]
+    assert "unknown" not in done.stderr
+    done = papermill(path, tmp_path / "other.ipynb", "--engine", "nbclient", "-p", "nothing", "b")
+    assert "Passed unknown parameter: nothing" in done.stderr
+
+
 def test_raw_and_file_parameters_work_too(notebook: Callable[..., Path], tmp_path: Path) -> None:
     path = notebook("print((n, flag, name, items))", parameters=CELL)
     (tmp_path / "given.yaml").write_text("items: [a, b]\nn: 3\n")
