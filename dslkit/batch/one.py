@@ -93,7 +93,9 @@ async def generate(  # noqa: PLR0913 - as for a batch
         order = Order(
             run_id=run_id,
             item_id=requirement.id,
-            key=key_of(requirement, recipe, patterns_of(recipe, settings.home), before and before.model_dump_json()),
+            key=key_of(
+                requirement, recipe, patterns_of(recipe, settings.home), before.model_dump_json() if before else None
+            ),
             recipe=recipe,
             path=Path(out) if out else None,
             priority="interactive",
