@@ -302,51 +302,45 @@ def _dependencies(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _place(plan: Plan, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
     """Set every node's position and size: the plan's own places where it has them all, else a fresh layout."""
-    shapes = [
-        layout.Shape(
-            node["id"],
-            node.get("parentId", ""),
-            node_height(node["data"]),
-            is_one_of(node["data"].get("type"), _ENTRIES),
-        )
-        for node in nodes
-    ]
-    boxes = layout.arrange(shapes, ((edge["source"], edge["target"]) for edge in edges))
+    handles = {node["id"]: handles_of(node["data"]) for node in nodes}
+    ways = ((edge["source"], edge["target"], edge["sourceHandle"]) for edge in edges if edge["source"] in handles)
+    links = [layout.Link(a, b, handles[a].index(handle) if handle in handles[a] else 0) for a, b, handle in ways]
+    spots, _, _ = layout.lay_out([_block(node) for node in nodes], links, layout.EDITOR)
     kept = all(node.position is not None for node in plan.nodes_info)
-    offsets: dict[str, tuple[float, float]] = {}
+    by_id = {node["id"]: node for node in nodes}
     for node, planned in zip(nodes, plan.nodes_info, strict=True):
-        box = boxes[node["id"]]
-        x, y = planned.position if kept and planned.position else (box.x, box.y)
-        offsets[node["id"]] = (x, y)
+        spot, owner = spots[node["id"]], spots.get(node.get("parentId", ""))
+        fresh = (spot.x - owner.x, spot.y - owner.y) if owner else (spot.x, spot.y)
+        x, y = planned.position if kept and planned.position else map(round, fresh)
+        size = {"width": round(spot.width), "height": round(spot.height)}
         node |= {
             "position": {"x": x, "y": y},
-            "width": box.width,
-            "height": box.height,
+            **size,
             "sourcePosition": "right",
             "targetPosition": "left",
             "selected": False,
         }
         if is_one_of(node["data"].get("type"), _CONTAINERS):
-            node["data"] |= {"width": box.width, "height": box.height}
-    by_id = {node["id"]: node for node in nodes}
+            node["data"] |= size
     for node in nodes:
-        node["positionAbsolute"] = _absolute(node, by_id, offsets)
+        node["positionAbsolute"] = _absolute(node, by_id)
 
 
-def _absolute(
-    node: dict[str, Any], nodes: Mapping[str, dict[str, Any]], offsets: Mapping[str, tuple[float, float]]
-) -> dict[str, float]:
-    x, y = offsets[node["id"]]
+def _absolute(node: dict[str, Any], nodes: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+    x, y = node["position"]["x"], node["position"]["y"]
     seen = {node["id"]}
     parent = str(node.get("parentId", ""))
     while parent in nodes and parent not in seen:
         seen.add(parent)
-        x, y = x + offsets[parent][0], y + offsets[parent][1]
+        x, y = x + nodes[parent]["position"]["x"], y + nodes[parent]["position"]["y"]
         parent = str(nodes[parent].get("parentId", ""))
     return {"x": x, "y": y}
 
 
-def node_height(data: Mapping[str, Any]) -> float:
-    """How tall the editor draws a node: taller with every branch."""
+def _block(node: Mapping[str, Any]) -> layout.Block:
+    """A node's size: taller with every branch, small where a container begins."""
+    id_, parent, data = node["id"], node.get("parentId", ""), node["data"]
+    if is_one_of(data.get("type"), _ENTRIES):
+        return layout.Block(id_, parent, layout.ENTRY_SIZE, layout.ENTRY_SIZE)
     branches = len(mappings(data.get("cases"))) or len(mappings(data.get("classes")))
-    return layout.HEIGHT + 36 * branches
+    return layout.Block(id_, parent, height=layout.HEIGHT + 36 * branches)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dslkit.dify.branches import branch_label
-from dslkit.dify.draw_layout import Block, Lane, Link, Spot, lay_out
+from dslkit.dify.draw_lanes import Lane
 from dslkit.dify.graph import Edge, Graph, Node
+from dslkit.dify.layout import PICTURE, Block, Link, Spot, lay_out
 from dslkit.dify.nodes import handles_of, node_kind
 
 NODE_WIDTH: Final = 172.0
@@ -73,7 +74,7 @@ class _Picture:
         self.ports = {id_: _ports(node, used.get(id_, [])) for id_, node in graph.nodes.items()}
         blocks = [self._block(node) for node in graph.nodes.values()]
         links = [Link(edge.source, edge.target, self._port(edge)) for edge in self.edges]
-        self.spots, self.width, self.height = lay_out(blocks, links)
+        self.spots, self.width, self.height = lay_out(blocks, links, PICTURE)
         self.lanes = self._detours()
 
     def svg(self, name: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dslkit.dify.draw import MAX_NODES, draw
-from dslkit.dify.draw_layout import Block, Link, Spot, lay_out
+from dslkit.dify.layout import PICTURE, Block, Link, Spot, lay_out
 from tests.dify.engine_documents import MODEL, code, document, end, if_else, llm, node, start, template
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def graphs(draw_: st.DrawFn) -> tuple[list[Block], list[Link]]:
 def test_nothing_overlaps_whatever_the_graph(graph: tuple[list[Block], list[Link]]) -> None:
     """Two nodes overlap only when one holds the other; everything lies inside the picture."""
     blocks, links = graph
-    spots, width, height = lay_out(blocks, links)
+    spots, width, height = lay_out(blocks, links, PICTURE)
     assert set(spots) == {block.id for block in blocks}
     parents = {block.id: block.parent for block in blocks}
     for a, b in itertools.combinations(spots, 2):

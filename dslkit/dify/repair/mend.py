@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dslkit.dify.references import Use
 
+_SHELL_OF_OWNER: Final = ("parentId", "extent", "zIndex")
 _OWNER_FIELDS: Final = ("isInIteration", "iteration_id", "isInLoop", "loop_id")
 
 
@@ -79,11 +80,11 @@ class Mend:
         match beside.raw.get("position"):
             case {"x": int() | float() as x, "y": int() | float() as y}:
                 place = {"x": x, "y": y + rows * (layout.HEIGHT + layout.ROW_GAP)}
-        shell = {key: beside.raw[key] for key in ("parentId", "extent", "zIndex") if key in beside.raw}
-        owner = {key: beside.data[key] for key in _OWNER_FIELDS if key in beside.data}
-        raw = {"id": id_, "type": "custom", **shell, "data": {"desc": "", **data, **owner}, "position": place}
-        size = {"positionAbsolute": dict(place), "width": layout.WIDTH, "height": layout.HEIGHT}
-        self.document["workflow"]["graph"]["nodes"].append({**raw, **size})
+        shell: dict[str, Any] = {key: beside.raw[key] for key in _SHELL_OF_OWNER if key in beside.raw}
+        owner: dict[str, Any] = {key: beside.data[key] for key in _OWNER_FIELDS if key in beside.data}
+        shell |= {"id": id_, "type": "custom", "data": {"desc": "", **data, **owner}, "position": place}
+        shell |= {"positionAbsolute": dict(place), "width": layout.WIDTH, "height": layout.HEIGHT}
+        self.document["workflow"]["graph"]["nodes"].append(shell)
         self.refresh()
 
     @property
