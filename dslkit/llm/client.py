@@ -7,6 +7,7 @@ and what it makes for proxies is wrapped.
 
 from __future__ import annotations
 
+import functools
 import json
 import weakref
 from contextlib import suppress
@@ -98,11 +99,14 @@ class _AsyncOpenAI(AsyncOpenAI):
     def user_agent(self) -> str:
         return super().user_agent.removeprefix("_")
 
+    @property
+    def door(self) -> Door:
+        """Of the http client; of one's own when that came from elsewhere."""
+        door: Door | None = getattr(self._client, "door", None)
+        return door or Door()
+
     async def request(self, *args: Any, **options: Any) -> Any:
-        door = getattr(self._client, "door", None)
-        if door is None:
-            return await super().request(*args, **options)
-        async with door.visit():
+        async with self.door.visit():
             return await super().request(*args, **options)
 
     async def post_lean(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
@@ -154,13 +158,25 @@ def http_client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **opti
 def async_client(seam: Seam, *, inner: httpx2.AsyncBaseTransport | None = None, **options: Any) -> AsyncOpenAI:
     """A plain AsyncOpenAI on the seam; ``options`` are its own (api_key, base_url, timeout, …)."""
     made = _AsyncOpenAI(http_client=async_http_client(seam, inner=inner), max_retries=0, **options)
-    _ = made.chat.completions  # the SDK imports these on first use; a first call should not wait for that
+    completions = made.chat.completions  # the SDK imports these on first use; a first call should not wait for that
+    completions.create = _through_the_door(completions.create, made.door)  # type: ignore[method-assign]
     return made
 
 
 def client(seam: Seam, *, inner: httpx2.BaseTransport | None = None, **options: Any) -> OpenAI:
     """A plain OpenAI on the seam; ``options`` are its own."""
     return OpenAI(http_client=http_client(seam, inner=inner), max_retries=0, **options)
+
+
+def _through_the_door(create: Any, door: Door) -> Any:
+    """The SDK checks and copies a request before it calls ``request``: gathered by thousands, that must wait, too."""
+
+    @functools.wraps(create)
+    async def create_in_turn(*args: Any, **options: Any) -> Any:
+        async with door.visit():
+            return await create(*args, **options)
+
+    return create_in_turn
 
 
 def seam_of(client: object) -> Seam | None:

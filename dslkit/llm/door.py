@@ -28,7 +28,7 @@ def through() -> None:
 
 
 class Visit:
-    """One call's stay inside; an asynchronous context manager."""
+    """One call's stay inside; an asynchronous context manager.  Whoever is inside already just walks on."""
 
     __slots__ = ("_door", "_there", "_token")
 
@@ -37,9 +37,10 @@ class Visit:
         self._there = False
 
     async def __aenter__(self) -> None:
-        await self._door.enter()
-        self._there = True
-        self._token = _inside.set(self)
+        if _inside.get() is None:
+            await self._door.enter()
+            self._there = True
+        self._token = _inside.set(self if self._there else _inside.get())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -103,6 +103,32 @@ Reply: TypeAlias = httpx2.Response | Streamed
 Steps: TypeAlias = Generator[Step, Any, Reply]
 
 
+class Course:
+    """Where a call stands: the ``step`` to carry out next, or None and the ``reply``."""
+
+    __slots__ = ("_steps", "reply", "step")
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.step: Step | None = None
+        self.reply: Reply
+        self.send(None)
+
+    def send(self, result: object) -> None:
+        """The step has been carried out, with this result."""
+        self._go_on(self._steps.send, result)
+
+    def throw(self, error: BaseException) -> None:
+        """The step failed; raises what the call makes of it, unless it goes on."""
+        self._go_on(self._steps.throw, error)
+
+    def _go_on(self, act: Callable[[Any], Step], value: object) -> None:
+        try:
+            self.step = act(value)
+        except StopIteration as end:
+            self.step, self.reply = None, end.value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
     """Of one attempt: the response, or the error instead of it, and what it calls for."""

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dslkit.errors import TooLargeError, WaitTooLongError
@@ -196,16 +196,16 @@ class Permit:
 class GateStatus:
     """What one sees of a gate: this process' queue, and all processes' totals."""
 
-    windows: tuple[WindowUse, ...]
     in_flight: int
     waiting: int
     longest_wait_s: float
-    held_s: float
     concurrency: int
-    all_in_flight: int
-    all_waiting: int
-    sent: int
-    refused: int
+    windows: tuple[WindowUse, ...] = ()
+    held_s: float = 0.0
+    all_in_flight: int = 0
+    all_waiting: int = 0
+    sent: int = 0
+    refused: int = 0
 
 
 class Gate:
@@ -337,38 +337,28 @@ class Gate:
         now = self.clock()
         with self._lock:
             self._head()
-            in_flight, waiting = self._in_flight, self._waiting
             asked = [queue[0].asked_at for queue in (self._interactive, self._batch) if queue]
+            own = GateStatus(
+                in_flight=self._in_flight,
+                waiting=self._waiting,
+                longest_wait_s=now - min(asked, default=now),
+                concurrency=self.concurrency,
+            )
 
         def look(lane: Lane) -> GateStatus:
-            lane.presence(self.state.slot, in_flight, waiting)
-            all_in_flight, all_waiting, sent, refused = lane.totals()
-            return GateStatus(
+            lane.presence(self.state.slot, own.in_flight, own.waiting)
+            in_flight, waiting, sent, refused = lane.totals()
+            return replace(
+                own,
                 windows=lane.use(now),
-                in_flight=in_flight,
-                waiting=waiting,
-                longest_wait_s=now - min(asked, default=now),
                 held_s=lane.held_s(now),
-                concurrency=self.concurrency,
-                all_in_flight=all_in_flight,
-                all_waiting=all_waiting,
+                all_in_flight=in_flight,
+                all_waiting=waiting,
                 sent=sent,
                 refused=refused,
             )
 
-        busy = GateStatus(
-            windows=(),
-            in_flight=in_flight,
-            waiting=waiting,
-            longest_wait_s=0.0,
-            held_s=0.0,
-            concurrency=self.concurrency,
-            all_in_flight=in_flight,
-            all_waiting=waiting,
-            sent=0,
-            refused=0,
-        )
-        return self.state.run(look, busy)
+        return self.state.run(look, own)
 
     def after_fork(self) -> None:
         """A forked child has nobody waiting and nothing in flight."""

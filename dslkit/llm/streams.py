@@ -24,31 +24,38 @@ if TYPE_CHECKING:
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
-class _Watch:
-    """Follows one body; the two kinds of stream differ in how they wait alone."""
+class _Watched:
+    """Follows one body; the two kinds of stream differ in how they wait alone.
+
+    It is its own iterator: the SDK reads up to the end of the answer, then iterates again to drain what follows.
+    """
 
     def __init__(self, streamed: Streamed) -> None:
         self._attempt: Attempt = streamed.attempt
         self._events: EventStream = streamed.events
         self._response = streamed.response
         self._is_events = "event-stream" in streamed.response.headers.get("content-type", "")
+        self._over = False
 
-    def passed(self, data: bytes) -> bytes:
-        """Note a piece on its way; returns what to hand on of it."""
+    def _passed(self, data: bytes | None) -> bytes:
+        """Note a piece on its way, None for the end; returns what to hand on."""
+        if data is None:
+            return self._ended()
         self._attempt.first_chunk()
         return self._events.feed(data) if self._is_events else data
 
-    def ended(self) -> bytes:
+    def _ended(self) -> bytes:
         """The server has said all it had to say, or broke off without an error; returns what was held back."""
+        self._over = True
         complete = self._events.finished or self._events.usage is not None or not self._is_events
         self._settle("ok" if complete and self._events.error_code is None else "error")
         return self._events.rest() if self._is_events else b""
 
-    def failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> None:
         """The connection broke, or the reader's task was cancelled."""
         self._settle("error" if isinstance(error, Exception) else "cancelled", error)
 
-    def left(self) -> None:
+    def _left(self) -> None:
         """The reader has gone; it may have all it wanted."""
         finished = self._events.finished and self._events.error_code is None
         self._settle("ok" if finished else "cancelled")
@@ -63,7 +70,7 @@ class _Watch:
             error_code=events.error_code or (None if outcome == "ok" or error else "stream_ended_early"),
             error_message=events.error_message,
         )
-        self._attempt.settle(outcome, answer=answer, response=self._response, error=error, content=events.content)
+        self._attempt.settle(outcome, answer=answer, response=self._response, error=error)
 
     def _usage(self) -> Usage | None:
         if self._events.usage is not None:
@@ -71,17 +78,12 @@ class _Watch:
         return self._attempt.estimated(self._events.output_chars) if self._attempt.facts.generates else None
 
 
-class AsyncWatchedStream(httpx2.AsyncByteStream):
-    """A watched body for an event loop.  Unread for ``unread_s`` seconds, it is closed.
-
-    It is its own iterator: the SDK reads up to the end of the answer, then iterates again to drain what follows.
-    """
+class AsyncWatchedStream(_Watched, httpx2.AsyncByteStream):
+    """A watched body for an event loop.  Unread for ``unread_s`` seconds, it is closed."""
 
     def __init__(self, streamed: Streamed, unread_s: float) -> None:
-        self._response = streamed.response
-        self._watch = _Watch(streamed)
+        super().__init__(streamed)
         self._pieces = streamed.response.aiter_bytes()
-        self._over = False
         self._loop = asyncio.get_running_loop()
         self._unread = self._loop.call_later(unread_s, _give_up, weakref.ref(self))
         self._closed = False
@@ -93,30 +95,25 @@ class AsyncWatchedStream(httpx2.AsyncByteStream):
     async def __anext__(self) -> bytes:
         while not self._over:
             try:
-                data = await anext(self._pieces)
-            except StopAsyncIteration:
-                self._over = True
-                data = self._watch.ended()
+                piece = await anext(self._pieces, None)
             except BaseException as error:
-                self._watch.failed(error)
+                self._failed(error)
                 raise
-            else:
-                data = self._watch.passed(data)
-            if data:
+            if data := self._passed(piece):
                 return data
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """The reader is done with it."""
         self._unread.cancel()
-        self._watch.left()
+        self._left()
         if not self._closed:
             self._closed = True
             await self._response.aclose()
 
     def abandon(self) -> None:
         """Nobody will read it: book it, free its place, and close the connection as soon as the loop gets to it."""
-        self._watch.left()
+        self._left()
         if not self._closed and not self._loop.is_closed():
             self._closed = True
             self._loop.call_soon_threadsafe(_close_soon, self._response)
@@ -126,14 +123,12 @@ class AsyncWatchedStream(httpx2.AsyncByteStream):
         self.abandon()
 
 
-class WatchedStream(httpx2.SyncByteStream):
+class WatchedStream(_Watched, httpx2.SyncByteStream):
     """A watched body for a thread."""
 
     def __init__(self, streamed: Streamed) -> None:
-        self._response = streamed.response
-        self._watch = _Watch(streamed)
+        super().__init__(streamed)
         self._pieces = streamed.response.iter_bytes()
-        self._over = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -141,22 +136,17 @@ class WatchedStream(httpx2.SyncByteStream):
     def __next__(self) -> bytes:
         while not self._over:
             try:
-                data = next(self._pieces)
-            except StopIteration:
-                self._over = True
-                data = self._watch.ended()
+                piece = next(self._pieces, None)
             except BaseException as error:
-                self._watch.failed(error)
+                self._failed(error)
                 raise
-            else:
-                data = self._watch.passed(data)
-            if data:
+            if data := self._passed(piece):
                 return data
         raise StopIteration
 
     def close(self) -> None:
         """The reader is done with it."""
-        self._watch.left()
+        self._left()
         self._response.close()
 
     def __del__(self) -> None:

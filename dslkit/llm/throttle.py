@@ -25,7 +25,8 @@ Unit = Literal["requests", "tokens"]
 DEFAULT_WINDOW_S = 60.0
 DEFAULT_GUARD_S = 0.004
 GUARD_SHARE = 0.003  # of the window, besides: longer windows meet slower networks, and lose no more by it
-MAX_GUARD_S = 0.3
+MAX_GUARD_S = 0.3  # refusals that were earlier than that have another cause
+MAX_GUARD_SHARE = 0.01  # of the window: a machine that was stalled for a moment must not slow down all that follows
 POLL_S = 0.02  # when to look again if what must end first is unknown: an unsent permit of another process
 
 FORMAT = 2.0
@@ -379,8 +380,12 @@ class Lane:
         if retry_after_s is None:
             return
         if retry_after_s < MAX_GUARD_S and not any(window.lowered_lately(now) for window, _ in self._windows):
-            self._cells[_GUARD] = max(self._cells[_GUARD], min(MAX_GUARD_S, guard + retry_after_s))
+            self._cells[_GUARD] = max(self._cells[_GUARD], min(self._widest_guard(), guard + retry_after_s))
         self.hold(now + retry_after_s)
+
+    def _widest_guard(self) -> float:
+        shortest = min((window.length for window, _ in self._windows), default=0.0)
+        return min(MAX_GUARD_S, 5 * DEFAULT_GUARD_S + MAX_GUARD_SHARE * shortest)
 
     def hold(self, until: float) -> None:
         """Let nobody pass before ``until``."""

@@ -14,7 +14,7 @@ import aiohttp
 import httpx2
 
 from dslkit.llm import door
-from dslkit.llm.exchange import Admit, Pause, Read, Reply, Send, Step, Steps, Work, steps_of
+from dslkit.llm.exchange import Admit, Course, Pause, Read, Send, Step, Streamed, Work, steps_of
 from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
 
 if TYPE_CHECKING:
@@ -36,24 +36,17 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Carry out the steps of one call."""
-        reply = await self._carry_out(steps_of(self._seam, request))
-        if isinstance(reply, httpx2.Response):
-            return reply
-        return passing_on(reply, AsyncWatchedStream(reply, self._seam.unread_s))
-
-    async def _carry_out(self, steps: Steps) -> Reply:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = await self._take(step)
-                except BaseException as error:  # noqa: BLE001 - the course of the call decides
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as end:
-            reply: Reply = end.value
-            return reply
+        course = Course(steps_of(self._seam, request))
+        while course.step is not None:
+            try:
+                result = await self._take(course.step)
+            except BaseException as error:  # noqa: BLE001 - the course of the call decides
+                course.throw(error)
+            else:
+                course.send(result)
+        if isinstance(course.reply, Streamed):
+            return passing_on(course.reply, AsyncWatchedStream(course.reply, self._seam.unread_s))
+        return course.reply
 
     async def _take(self, step: Step) -> object:
         match step:
@@ -97,24 +90,17 @@ class SeamTransport(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Carry out the steps of one call."""
-        reply = self._carry_out(steps_of(self._seam, request))
-        if isinstance(reply, httpx2.Response):
-            return reply
-        return passing_on(reply, WatchedStream(reply))
-
-    def _carry_out(self, steps: Steps) -> Reply:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = self._take(step)
-                except BaseException as error:  # noqa: BLE001 - the course of the call decides
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as end:
-            reply: Reply = end.value
-            return reply
+        course = Course(steps_of(self._seam, request))
+        while course.step is not None:
+            try:
+                result = self._take(course.step)
+            except BaseException as error:  # noqa: BLE001 - the course of the call decides
+                course.throw(error)
+            else:
+                course.send(result)
+        if isinstance(course.reply, Streamed):
+            return passing_on(course.reply, WatchedStream(course.reply))
+        return course.reply
 
     def _take(self, step: Step) -> object:
         match step:
