@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dslkit.agents.offline.laying import AppMode, lay
+from dslkit.agents.offline.pipeline import AppMode, write_plan
+from dslkit.agents.offline.reading import read
 from dslkit.agents.offline.rewording import as_round
-from dslkit.agents.offline.rounds import read
 from dslkit.agents.prompting import tagged_object
 from dslkit.knowledge.patterns import Pattern, shipped_patterns
 
 if TYPE_CHECKING:
-    from dslkit.agents.offline.reading import Reading
+    from dslkit.agents.offline.state import Reading
 
 HONEST = (
     "I am dslkit's offline stand-in, no language model: I only write Dify workflows, and only when asked with dslkit's"
@@ -36,10 +36,10 @@ def answer(messages: Sequence[Mapping[str, Any]]) -> str:
     current = as_round(tagged_object(user, "current_plan")) if "<current_plan>" in user else ""
     if not any(text.strip() for text in rounds):
         return HONEST
-    reading = read([current, *rounds] if current else rounds)
+    rounds = [current, *rounds] if current else rounds
     if "<brief>" in system and "<workflow>" not in system:
-        return _brief(reading)
-    plan = lay(reading, _shown_patterns(user), _app_mode(system))
+        return _brief(read(rounds))
+    plan = write_plan(rounds, _shown_patterns(user), _app_mode(system))
     if "<outline>" in system and "<workflow>" not in system:
         return _outline(plan)
     return _workflow(plan)
@@ -79,7 +79,7 @@ def _brief(reading: Reading) -> str:
     cases = [part.case for part in reading.parts if part.case]
     brief = {
         "goal": reading.parts[0].text.split(". ")[0][:200],
-        "inputs": [{"name": i.name, "type": i.type, "description": i.description} for i in reading.inputs],
+        "inputs": [{"name": i.name, "type": i.kind, "description": i.description} for i in reading.inputs],
         "outputs": [
             {"name": o.name, "kind": o.kind, "description": o.description, "when": part.case or "always"}
             for part in reading.parts

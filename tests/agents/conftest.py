@@ -16,7 +16,18 @@ from dslkit.dify.engine import Engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-WANTED = yaml.safe_load((Path(__file__).parent / "wanted.yml").read_text("utf-8"))
+
+def _wanted() -> list[dict[str, Any]]:
+    """The table, each entry with all its rounds."""
+    entries = yaml.safe_load((Path(__file__).parent / "wanted.yml").read_text("utf-8"))
+    known: dict[str, list[str]] = {}
+    for entry in entries:
+        entry["rounds"] = [*known.get(entry.get("after"), []), *entry["rounds"]]
+        known[entry["id"]] = entry["rounds"]
+    return entries
+
+
+WANTED = _wanted()
 
 
 @pytest.fixture(scope="session")

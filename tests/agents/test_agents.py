@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +11,11 @@ import pytest
 from dslkit.agents import Asker, Brief, analyse, configure, improve, outline
 from dslkit.agents.offline_author import answer
 from dslkit.agents.quality import MAX_FINDINGS
+from dslkit.dify.judge import judge
 from dslkit.dify.workflow import Workflow
 from dslkit.knowledge import shipped_patterns
 from dslkit.llm.attribution import current
-from dslkit.records import Finding
+from dslkit.records import Finding, Judgement, Requirement
 
 ROUNDS = (
     "Write a poem on a city (variable city). Output the poem (variable poem).",
@@ -148,3 +151,29 @@ async def test_silence_is_an_empty_reply(choices):
 
     client = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
     assert await Asker(client, "m")("s", "s", "u") == ""
+
+
+_OURS = Path(__file__).parents[2] / "notebooks" / "requirements.jsonl"
+OURS = [json.loads(line) for line in _OURS.read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("mode", ["simple", "rag", "multi_agent"])
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry["id"])
+async def test_our_own_requirements_come_out_exact(entry, mode):
+    """What the first command of the README makes, in every mode, holds what was asked for."""
+    rounds = [entry["requirement"]] if isinstance(entry["requirement"], str) else entry["requirement"]
+    ask, patterns = Recorder(), () if mode == "simple" else shipped_patterns()[::9]
+    brief = await analyse(ask, rounds) if mode == "multi_agent" else None
+    drawn = await outline(ask, brief, patterns) if brief else None
+    workflow = Workflow.from_reply(await configure(ask, rounds, patterns, brief, drawn), name=entry["id"])
+    requirement = Requirement(
+        id=entry["id"],
+        messages=tuple(rounds),
+        inputs=tuple(entry["inputs"]),
+        outputs=(tuple(entry["outputs"]),),
+        related_nodes=tuple(entry["related_nodes"]),
+    )
+    assert workflow.findings == ()
+    assert judge(workflow.document, requirement) == Judgement(
+        inputs_exact=True, outputs_exact=True, related_nodes_held=True
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 
 import pytest
 
@@ -41,24 +43,66 @@ def test_runs_to_the_end(wanted, author, engine):
     assert (run.status, run.findings) == ("ran", ())
 
 
+# Nouns of everyday domains, and nouns of others to put in their place: none says what kind of thing a variable is.
+SWAPPED = {
+    "academic": "maritime", "article": "column", "book": "opera", "contract": "charter", "course": "voyage",
+    "exam": "drill", "invoice": "waybill", "learning": "sailing", "meeting": "hearing", "novel": "saga",
+    "paper": "ledger", "poetry": "riddle", "protagonist": "captain", "sales": "harvest", "scientific": "nautical",
+    "story": "ballad", "student": "sailor", "study": "rowing", "teacher": "skipper", "tutorial": "logbook",
+}  # fmt: skip
+
+
+def _as_is(entry):
+    return entry
+
+
+def _other_names(entry):
+    """The same requirement with a random identifier for each variable."""
+    chance = random.Random(entry["id"])
+    names = {*entry["inputs"], *(name for names in entry["outputs"] for name in names)}
+    said = re.findall(r"\((?:the )?variables?[^()]*\)", "".join(entry["rounds"]))
+    names |= set(re.findall(r"\w+", " ".join(said))) - {"the", "variable", "variables", "and"}
+    new = {name: "".join(chance.choices("bcdfghjklmnpqrstvwxz", k=6)) for name in sorted(names)}
+
+    def renamed(match):
+        return re.sub(r"\w+", lambda word: new.get(word[0], word[0]), match[0])
+
+    rounds = [re.sub(r"\((?:the )?variables?[^()]*\)", renamed, text) for text in entry["rounds"]]
+    outputs = [[new[name] for name in group] for group in entry["outputs"]]
+    return {**entry, "rounds": rounds, "inputs": [new[name] for name in entry["inputs"]], "outputs": outputs}
+
+
+def _other_nouns(entry):
+    """The same requirement about something else."""
+
+    def swapped(match):
+        new = SWAPPED[match[1].lower()]
+        return (new.capitalize() if match[1][0].isupper() else new) + match[2]
+
+    nouns = re.compile(rf"(?<![\w'])({'|'.join(SWAPPED)})(s?)(?![\w'.])(?![^()]*\))", re.IGNORECASE)
+    return {**entry, "rounds": [nouns.sub(swapped, text) for text in entry["rounds"]]}
+
+
 @pytest.mark.shared
 @pytest.mark.engine
-def test_meets_requirements_of_others(shared, author, engine):
-    """A public benchmark's requirements, of which the author sees the messages only."""
+@pytest.mark.parametrize("change", [_as_is, _other_names, _other_nouns])
+def test_meets_requirements_of_others(change, shared, author, engine):
+    """A public benchmark's requirements, of which the author sees the messages only; whatever they are about."""
     counts = {"clean": 0, "exact": 0, "held": 0}
     lines = (shared / "data" / "chat2workflow" / "requirements.jsonl").read_text("utf-8").splitlines()
     for entry in map(json.loads, lines):
         outputs = entry["outputs"] if isinstance(entry["outputs"][0], list) else [entry["outputs"]]
         case = {"id": entry["id"], "rounds": entry["requirement"], "inputs": entry["inputs"], "outputs": outputs}
-        workflow = Workflow.from_reply(author(entry["requirement"]), name=entry["id"])
-        judgement = judged(workflow, {**case, "nodes": entry["related_nodes"]})
+        case = change({**case, "nodes": entry["related_nodes"]})
+        workflow = Workflow.from_reply(author(case["rounds"]), name=entry["id"])
+        judgement = judged(workflow, case)
         runs = engine.run(workflow.document).status == "ran"
         counts["clean"] += not workflow.errors
         counts["exact"] += bool(runs and judgement.inputs_exact and judgement.outputs_exact)
         counts["held"] += bool(judgement.related_nodes_held)
     assert counts["clean"] == len(lines)
     assert counts["exact"] >= 0.95 * len(lines)
-    assert counts["held"] >= 0.87 * len(lines)
+    assert counts["held"] >= 0.95 * len(lines)
 
 
 @pytest.mark.parametrize("shown", [0, 3], ids=["without patterns", "with unfitting patterns"])

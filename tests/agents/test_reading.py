@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dslkit.agents.offline import cues, kinds
-from dslkit.agents.offline.rounds import read
-from dslkit.agents.offline.wording import MAX_SENTENCE, MAX_TEXT, head, mentions, overlap, readable, sentences
+from dslkit.agents.offline.cases import decide, with_cases
+from dslkit.agents.offline.reading import read
+from dslkit.agents.offline.words import MAX_SENTENCE, MAX_TEXT, head, mentions, overlap, readable, sentences
 
 
 @pytest.mark.parametrize(
@@ -139,17 +140,26 @@ def test_later_rounds_change_inputs_and_outputs(change, inputs, outputs):
 
 
 @pytest.mark.parametrize(
-    ("text", "steps"),
+    ("text", "cases", "operators"),
     [
-        ("First, read it. Then, judge it all. Finally, write a report.", 3),
-        ("It requires first drafting a plan, and then writing the text.", 2),
-        ("1. Read each file. 2. Rate the rooms. 3. Merge the ratings.", 3),
-        ("Write a poem about the city.", 1),
-        ("Then write a poem.", 1),
+        ("If the level is gold, do a; otherwise, do b.", ["the level is gold", "Anything else"], ["contains"]),
+        ("If the age is 18 or more, do a. If the age is below 18, do b.", None, ["≥"]),
+        ("If the photo is not empty, do a; if it is missing, do b.", None, ["exists"]),
+        ("1. For fees, do a. 2. For visits, do b. Use a question classifier.", ["fees", "visits"], []),
+        ("There are three kinds: red, green and blue. Each has its own branch.", ["red", "green", "blue"], []),
+        ("If it rains, do a. If it snows, do b.", ["it rains", "it snows"], []),
+        ("For each chapter, do a.", [], None),
     ],
 )
-def test_steps(text, steps):
-    assert len(cues.steps(text)) == steps
+def test_cases_and_what_decides(text, cases, operators):
+    """Conditions on inputs where all but one case has one; otherwise a classifier has to understand."""
+    given = "The user provides a level (variable level), the age as a number (variable age), a photo (variable photo)."
+    reading = read([f"{given} {text}"])
+    found = [part for part in with_cases(reading) if part.case]
+    if cases is not None:
+        assert [part.case for part in found] == cases
+    if operators is not None:
+        assert [condition.operator for condition in decide(reading, found)[1]] == operators
 
 
 @pytest.mark.parametrize(

@@ -4,104 +4,81 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from dslkit.agents.offline.wording import words_of
+from dslkit.agents.offline.words import words_of
 from dslkit.knowledge.patterns import Pattern, shipped_patterns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
-PLAIN_SYSTEM = (
+PLAIN_SYSTEM: Final = (
     "You are a careful expert in the field of the task. You do exactly what it says, keep to its limits, and give the"
     " result alone."
 )
-LEAST_LIKENESS = 0.24  # below, a prompt is about something else more often than not
+LEAST_LIKENESS: Final = 0.24  # below, a prompt is about something else more often than not
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    pattern: Pattern
-    node: dict[str, Any]
+class _Node(NamedTuple):
+    type: str
+    param: dict[str, Any]
     words: frozenset[str]
 
 
 def system_prompt(task: str, patterns: Sequence[Pattern] = ()) -> str:
     """The system prompt of the model node that does the likest work; a plain one when none is like it."""
-    found = _nearest(task, "llm", patterns, lambda param: bool(param.get("system")) and "{{#" not in param["system"])
-    return str(found["system"]) if found else PLAIN_SYSTEM
+    for nodes in (_nodes(patterns), _shipped()):
+        prompts = [one for one in nodes if one.type == "llm" and "{{#" not in one.param.get("system", "{{#")]
+        likeness, found = _nearest(task, prompts)
+        if likeness >= LEAST_LIKENESS:
+            return str(found["system"])
+    return PLAIN_SYSTEM
 
 
-def code(task: str, patterns: Sequence[Pattern] = (), *, gives: Sequence[str], takes: int = 1) -> dict[str, Any] | None:
-    """The code node that does the likest work, of those with so many variables and outputs of these types."""
-
-    def fits(param: dict[str, Any]) -> bool:
-        return len(param["variables"]) == takes and [kind for _, kind in param["outputs"]] == list(gives)
-
-    return _nearest(task, "code", patterns, fits, least=0.0)
-
-
-def service_address(text: str) -> dict[str, Any] | None:
-    """Code that turns an address into those of a service's API, where the text names the service ("GitHub")."""
-    for candidate in _shipped_candidates("code"):
-        outputs = [name for name, _ in candidate.node["param"]["outputs"]]
-        service = str(candidate.node.get("title", "")).split()[0]
-        if outputs and all(name.endswith("_url") for name in outputs) and service.lower() in text.lower():
-            return dict(candidate.node["param"])
-    return None
+def code(task: str, patterns: Sequence[Pattern] = (), *, gives: int, takes: int = 1) -> dict[str, Any]:
+    """The code node that does the likest work, of those with so many variables and texts as outputs."""
+    fitting = [
+        one
+        for one in (*_nodes(patterns), *_shipped())
+        if one.type == "code"
+        and len(one.param["variables"]) == takes
+        and [kind for _, kind in one.param["outputs"]] == ["string"] * gives
+    ]
+    return _nearest(task, fitting)[1]
 
 
-def _nearest(
-    task: str,
-    kind: str,
-    shown: Sequence[Pattern],
-    fits: Callable[[dict[str, Any]], bool],
-    least: float = LEAST_LIKENESS,
-) -> dict[str, Any] | None:
-    """The likest fitting node among the patterns shown, or else among the shipped ones."""
+def _nearest(task: str, nodes: Sequence[_Node]) -> tuple[float, dict[str, Any]]:
     wanted = frozenset(words_of(task))
-    for candidates, enough in ((_collect(kind, shown), LEAST_LIKENESS), (_shipped_candidates(kind), least)):
-        fitting = [one for one in candidates if fits(one.node["param"])]
-        best = max(fitting, key=lambda one: _likeness(wanted, one.words), default=None)
-        if best and _likeness(wanted, best.words) >= enough:
-            return dict(best.node["param"])
-    return None
+    ranked = [(_likeness(wanted, node.words), -place) for place, node in enumerate(nodes)]
+    likeness, place = max(ranked, default=(0.0, 0))
+    return likeness, dict(nodes[-place].param) if nodes else {}
 
 
 @cache
-def _shipped_candidates(kind: str) -> list[_Candidate]:
-    return _collect(kind, shipped_patterns())
+def _shipped() -> tuple[_Node, ...]:
+    return _nodes(shipped_patterns())
 
 
-def _collect(kind: str, patterns: Sequence[Pattern]) -> list[_Candidate]:
-    return [
-        _Candidate(pattern, node, frozenset(words_of(f"{pattern.text} {node.get('title', '')} {_said(node['param'])}")))
-        for pattern in patterns
-        for node in pattern.nodes
-        if node["type"] == kind and isinstance(node.get("param"), dict)
-    ]
-
-
-def _said(param: dict[str, Any]) -> str:
-    return " ".join(str(param[name]) for name in ("system", "user", "instruction") if name in param)
+def _nodes(patterns: Iterable[Pattern]) -> tuple[_Node, ...]:
+    """The nodes of patterns, with the words of their pattern, title and prompts."""
+    found = []
+    for pattern in patterns:
+        for node in pattern.nodes:
+            param = node.get("param", {})
+            said = (pattern.text, node.get("title"), param.get("system"), param.get("user"), param.get("instruction"))
+            found.append(_Node(node["type"], param, frozenset(words_of(" ".join(str(one) for one in said if one)))))
+    return tuple(found)
 
 
 @cache
 def _weights() -> dict[str, float]:
     """How telling a word is: rare among the patterns tells more."""
     counts = Counter(word for pattern in shipped_patterns() for word in words_of(pattern.text))
-    total = len(shipped_patterns())
-    return {word: math.log(1 + total / count) for word, count in counts.items()}
+    return {word: math.log(1 + len(shipped_patterns()) / count) ** 2 for word, count in counts.items()}
 
 
 def _likeness(wanted: frozenset[str], words: frozenset[str]) -> float:
     """Cosine of the two sets of words, by their weights."""
-    shared, one, other = (_weight(part) for part in (wanted & words, wanted, words))
+    shared, one, other = (sum(_weights().get(word, 1.0) for word in part) for part in (wanted & words, wanted, words))
     return shared / math.sqrt(one * other) if one and other else 0.0
-
-
-def _weight(words: frozenset[str]) -> float:
-    weights = _weights()
-    return sum(weights.get(word, 1.0) ** 2 for word in words)

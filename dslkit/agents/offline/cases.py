@@ -1,4 +1,4 @@
-"""Cases of which only one runs: what a case is called, what decides, and the cases that one text lists itself."""
+"""Cases of which only one runs: those that one text lists itself, and what decides between them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from dslkit.agents.offline.kinds import file_kind
-from dslkit.agents.offline.lexicon import any_of, anywhere, words
-from dslkit.agents.offline.reading import ALIKE, Input, Output, Part, Reading
+from dslkit.agents.offline.changes import as_in
+from dslkit.agents.offline.state import Part, Reading, Variable, best
+from dslkit.agents.offline.words import ALIKE, any_of, anywhere, mentions, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,37 +17,26 @@ MAX_NAME: Final = 60
 MAX_WORDS_OF_AN_ITEM: Final = 5  # more is a clause, no name
 WORDS_OF_A_NAME: Final = 8
 
-_CASE_FORMS: Final = tuple(
-    re.compile(form)
-    for form in (
-        r"\breplace it with ([^.,;]+)",
-        r"\b(?:type|category|kind|case)s?\b[^.;:—–]*?\s?(?:—|–|:| - )\s*([A-Z][^.,;]+)",
-        r"\b(?:other|otherwise)\s+((?:invalid|unknown|irrelevant|unrelated)\s+\w+)",
-        r"\b[Ff]or ([\w -]+?) input\b",
-        r"\b[Ii]f ([^,.;]+),",
-        r"\benter the ([\w -]+?) branch",
-        r"\b[Tt]ransform it into an? ([\w -]{3,40})",
-        (
-            r"\b(?:[Cc]reate|[Bb]uild|[Dd]esign|[Mm]ake) an? (?:workflow\s+)?(?:dedicated to|specifically for|for)?\s*"
-            r"(?:the\s+)?([^.,;]{3,60}?)(?: workflow)?(?=[.,;]|$)"
-        ),
-    )
+_CASE_FORMS: Final = anywhere(
+    r"\bif (?P<condition>[^,.;]+),",
+    r"\b(?:type|category|kind|case)s?\b[^.;:—–]*?\s?(?:—|–|:| - )\s*(?P<named>[A-Z][^.,;]+)",
+    r"\b(?:create|build|design|make) an? (?P<whole>[^.,;]{3,60}?)(?: workflow)?(?=[.,;]|$)",
 )
+_CLASSIFIER: Final = any_of("question classifier")
+_COMPARE: Final = {
+    "greater than": ">", "more than": ">", "above": ">", "over": ">", "at least": "≥", "or more": "≥", "or above": "≥",
+    "or higher": "≥", "less than": "<", "below": "<", "under": "<", "at most": "≤", "or less": "≤", "or below": "≤",
+}  # fmt: skip
+_EMPTY: Final = words("empty blank missing")
 _CONDITION: Final = anywhere(
     r"\b(?:if|when|whether)\s+(?:the\s+|an?\s+)?(?P<what>[^,.;]{2,60}?)\s+(?:is|are|has been|have been|was)\s+"
-    r"(?P<not>not\s+)?(?P<how>empty|blank|missing|given|provided|supplied|present|filled in|specified|uploaded"
-    r"|(?P<compare>greater than|more than|above|over|at least|less than|below|under|at most)\s+"
-    r"(?P<number>\d+(?:\.\d+)?))",
+    r"(?P<not>not\s+)?(?:(?P<how>empty|blank|missing|given|provided|supplied|present|filled in|specified|uploaded)"
+    r"|(?P<before>[a-z]+(?: than| least| most)?)\s+(?P<number>\d+(?:\.\d+)?)"
+    r"|(?P<least>\d+(?:\.\d+)?)\s+(?P<after>or \w+)|['\"‘“]?(?P<value>\w[\w-]*)['\"’”]?(?=\s*[,.;]))",
 )
-_EMPTY: Final = words("empty blank missing")
-_COMPARE: Final = {
-    "greater than": ">", "more than": ">", "above": ">", "over": ">", "at least": "≥",
-    "less than": "<", "below": "<", "under": "<", "at most": "≤",
-}  # fmt: skip
-
 _CHOOSES: Final = any_of(
     r"branch(?:es)?|classifier|classif\w+\b[^.;]*\b(?:then|and (?:handle|process|route|answer|reply))",
-    "rout(?:e|es|ed|ing)|depending on|separately|different(?:ly)? (?:for|by)|by category",
+    r"classified (?:as|into)|rout(?:e|es|ed|ing)|depending on|separately|different(?:ly)? (?:for|by)|by category",
 )
 _LISTINGS: Final = (
     anywhere(
@@ -55,70 +44,64 @@ _LISTINGS: Final = (
         r"|labels?|options?|cases?)\b[^.;:]{0,40}?"
         r"(?:\b(?:are|include|includes|including|namely|is one of|as|into|of)\b|:)\s*:?\s*(?P<items>[^.;]+)",
     ),
-    anywhere(r"\bclassif\w+\b[^.;:]{0,60}?\b(?:into|as)\s+(?:one of\s+)?(?P<items>[^.;]+)"),
+    anywhere(r"\b(?:classif\w+|sort\w*)\b[^.;:]{0,60}?\b(?:into|as)\s+(?:one of\s+)?(?P<items>[^.;]+)"),
     anywhere(r"\bwhether\b[^,.;]{2,60}?\b(?:is|are)\s+(?P<items>[^.;]+)"),
 )
 _NEXT_CLAUSE: Final = re.compile(
     r",\s*(?:an?|the|one|its?|classified|using|which|each|then|so)\b"
-    r"|,\s*and (?:then|each|handle|answer|process|route|reply)\b"
-    r"|\s+(?:using|classified)\b",
+    r"|,\s*and (?:then|each|handle|answer|process|route|reply|let)\b"
+    r"|\s+(?:using|with an?|classified)\b",
 )
 _JOINT: Final = re.compile(r",\s*(?:and|or)?\s*|\s+(?:and|or)\s+|/")
 _CLAUSE: Final = re.compile(
-    r"(?:^|[.;:,]\s+(?:and\s+|but\s+)?|\band\s+|\bbut\s+)(?P<word>if|when|for)\s+(?P<when>[^,.;]{3,80}?),\s*"
-    r"(?P<what>[^.;]+)",
+    r"(?:^|[.;:,]\s+(?:and\s+|but\s+)?(?:\d{1,2}[.)]\s+)?|\band\s+|\bbut\s+)(?P<word>if|when|for)\s+"
+    r"(?P<when>[^,.;]{3,80}?),\s*(?P<what>[^.;]+)",
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERWISE: Final = anywhere(r"\b(?:otherwise|in (?:all|any) other cases?|else)\b,?\s*(?P<what>[^.;]+)")
+_EACH: Final = re.compile(r"^(?:each|every|all|both)\b(?! other)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A test of an input by an operator of Dify's; ``value`` is None where the operator takes none."""
 
-    given: Input
+    given: Variable
     operator: str
     value: str | None = None
 
 
 def case_name(text: str) -> str:
     """A short name of the case that a text describes."""
-    for form in _CASE_FORMS:
-        match = form.search(text)
-        if match:
-            return match[1].strip(" '\"")[:MAX_NAME]
-    return " ".join(text.split()[:WORDS_OF_A_NAME]).strip(".,;:")
-
-
-def condition_of(reading: Reading, text: str) -> Condition | None:
-    """What a text makes depend on an input: "if X is (not) empty", "if X is greater than 5"."""
-    match = _CONDITION.search(text)
-    given = max(reading.inputs, key=lambda one: one.likeness(match["what"])) if match else None
-    if match is None or given is None or given.likeness(match["what"]) < ALIKE:
-        return None
-    if match["compare"]:
-        operator = _COMPARE[match["compare"].lower()]
-        return Condition(given, operator, match["number"]) if given.type == "number" else None
-    empty = (match["how"].lower() in _EMPTY) != bool(match["not"])
-    there, missing = ("exists", "not exists") if given.type == "file" else ("not empty", "empty")
-    return Condition(given, missing if empty else there)
+    match = _CASE_FORMS.search(text)
+    said = match[match.lastgroup] if match and match.lastgroup else " ".join(text.split()[:WORDS_OF_A_NAME])
+    return said.strip(" '\".,;:")[:MAX_NAME]
 
 
 def lists_cases(text: str) -> bool:
     """Whether a text sets out several cases itself: "if A, do this; if B, do that"."""
-    return len(_clauses(text)) > 1
+    return len(_worded(text)) > 1
 
 
 def with_cases(reading: Reading) -> list[Part]:
-    """The parts; the first that lists cases of its own becomes one part a case."""
+    """The parts; the first that lists cases of its own becomes a lead and one part a case."""
     in_rounds = any(part.case for part in reading.parts)
     for place, part in enumerate(reading.parts):
-        listed = _named_cases(part)
-        if not listed and not in_rounds:
-            listed = _conditional_cases(part)
-        if len(listed) > 1 and (part.case or not in_rounds):
-            return [*reading.parts[:place], *listed, *reading.parts[place + 1 :]]
+        listed = _cases_of(reading, part) if part.case or not in_rounds else []
+        if listed:
+            first = _CLAUSE.search(part.text) if listed[0].text.startswith("If ") else None
+            lead = Part(part.text[: first.start()] if first else part.text, idle=True)
+            return [*reading.parts[:place], lead, *listed, *reading.parts[place + 1 :]]
     return reading.parts
+
+
+def _cases_of(reading: Reading, part: Part) -> list[Part]:
+    """The cases a part lists, by name or by clauses; without outputs of its own it changes the latest text."""
+    if not part.outputs:
+        texts = [output for output in reading.wanted if output.kind == "text"]
+        part = replace(part, outputs=texts[-1:])
+    named, clauses = _named_cases(part), _clause_cases(part)
+    return named if len(named) > len(clauses) else clauses
 
 
 def _named_cases(part: Part) -> list[Part]:
@@ -127,7 +110,7 @@ def _named_cases(part: Part) -> list[Part]:
         return []
     listings = (_items(match["items"]) for form in _LISTINGS for match in form.finditer(part.text))
     items = next((found for found in listings if len(found) > 1), [])
-    return _as_parts(part, [(item, f"{part.text}\nThis is the case: {item}.") for item in items])
+    return [replace(part, text=f"{part.text}\nThis is the case: {item}.", case=item) for item in items]
 
 
 def _items(listed: str) -> list[str]:
@@ -138,32 +121,78 @@ def _items(listed: str) -> list[str]:
     return [] if long else list(dict.fromkeys(items))
 
 
-def _conditional_cases(part: Part) -> list[Part]:
-    """Cases worded as clauses: "if A, do this; if B, do that; otherwise …"."""
-    clauses = _clauses(part.text)
-    other = _OTHERWISE.search(part.text)
-    if len(clauses) == 1 and not (other and _CONDITION.search(part.text)):
-        return []
-    found = [(when, f"If {when}, {what}.") for when, what in clauses]
-    return _as_parts(part, [*found, ("Anything else", f"Otherwise {other['what']}.")] if other else found)
+def _clause_cases(part: Part) -> list[Part]:
+    """Cases worded as clauses, each with the outputs it names itself and those that no clause names."""
+    cases = _worded(part.text)
+    claimed = {name for _, text in cases for name in _names(text)}
+    found = []
+    for when, text in cases if len(cases) > 1 else ():
+        own = [output for output in part.outputs if output.name in _names(text)]
+        shared = [as_in(output, text) for output in part.outputs if output.name not in claimed]
+        found.append(Part(text, [*own, *shared], case=when.strip(" '\"")))
+    return found
+
+
+def _worded(text: str) -> list[tuple[str, str]]:
+    """Names and texts of the cases that clauses tell apart."""
+    cases = [(when, f"If {when}, {what}.") for when, what in _clauses(text)]
+    other = _OTHERWISE.search(text)
+    if other and (cases or _CONDITION.search(text)):
+        cases.append(("Anything else", f"Otherwise {other['what']}."))
+    return cases
+
+
+def _names(text: str) -> set[str]:
+    return {name for mention in mentions(text) for name in mention.names}
 
 
 def _clauses(text: str) -> list[tuple[str, str]]:
-    """Condition and deed of each clause; "for X" counts only beside others about the same kind of thing."""
+    """Condition and deed of each clause; "for X" counts only beside others, about one kind of thing or a choice."""
     found = [(match["word"].lower(), match["when"], match["what"]) for match in _CLAUSE.finditer(text)]
+    found = [one for one in found if not _EACH.search(one[1])]
     about = [_last_word(when) for word, when, _ in found if word == "for"]
-    return [(when, what) for word, when, what in found if word != "for" or about.count(_last_word(when)) > 1]
+    chosen = len(about) > 1 and bool(_CHOOSES.search(text))
+    return [(when, what) for word, when, what in found if word != "for" or chosen or about.count(_last_word(when)) > 1]
 
 
 def _last_word(phrase: str) -> str:
     return phrase.rsplit(maxsplit=1)[-1].lower().rstrip("s")
 
 
-def _as_parts(part: Part, cases: Sequence[tuple[str, str]]) -> list[Part]:
-    """Each case with the outputs of the whole part, a file in the format of the case."""
-    return [Part(text, [_as_here(o, text) for o in part.outputs], case=name.strip(" '\"")) for name, text in cases]
+# ---- what decides ----------------------------------------------------------------------------------------------------
 
 
-def _as_here(output: Output, text: str) -> Output:
-    ending = file_kind(text) if output.kind.startswith("file:") else None
-    return replace(output, kind=f"file:{ending}") if ending else output
+def decide(reading: Reading, cases: Sequence[Part]) -> tuple[list[Part], list[Condition]]:
+    """The cases in the order of the ports, and the conditions of all but the last; none where meaning decides."""
+    if _CLASSIFIER.search(reading.text):
+        return list(cases), []
+    given: Variable | None = None
+    tested: list[tuple[Part, Condition | None]] = []
+    for part in cases:
+        condition = _condition(reading, part.text, given)
+        given = condition.given if condition else given
+        tested.append((part, condition))
+    tested.sort(key=lambda one: one[1] is None)
+    conditions = [condition for _, condition in tested[:-1] if condition]
+    if len(conditions) < len(cases) - 1:
+        return list(cases), []
+    return [part for part, _ in tested], conditions
+
+
+def _condition(reading: Reading, text: str, before: Variable | None) -> Condition | None:
+    """What a text makes depend on an input: "if X is (not) empty", "… above 5", "… 'red'"; "it" is the one before."""
+    match = _CONDITION.search(text)
+    if not match:
+        return None
+    given = before if match["what"].lower() == "it" else best(reading.inputs, match["what"], ALIKE)
+    if given is None:
+        return None
+    if match["how"]:
+        empty = (match["how"].lower() in _EMPTY) != bool(match["not"])
+        there, missing = ("exists", "not exists") if given.kind == "file" else ("not empty", "empty")
+        return Condition(given, missing if empty else there)
+    if match["value"]:
+        operator = "not contains" if match["not"] else "contains"
+        return Condition(given, operator, match["value"]) if given.kind == "string" else None
+    operator = _COMPARE.get((match["before"] or match["after"]).lower(), "=")
+    return Condition(given, operator, match["number"] or match["least"]) if given.kind == "number" else None

@@ -1,13 +1,16 @@
-"""Which kind of work a text asks for, and in which steps."""
+"""Which kind of work a text asks for."""
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dslkit.agents.offline.lexicon import any_of, anywhere
-from dslkit.agents.offline.wording import mentions, sentences
+from dslkit.agents.offline.words import any_of, anywhere, mentions, sentences
+
+if TYPE_CHECKING:
+    from dslkit.agents.offline.state import Variable
+
+MAX_FIELDS: Final = 30
 
 TEMPLATE: Final = any_of("templates?|jinja2?")
 SEARCH: Final = any_of(
@@ -17,89 +20,64 @@ SEARCH: Final = any_of(
 WEB_PAGE: Final = any_of(
     "web ?pages?|web ?sites?|html|articles? (?:at|on|from|behind)|regular expressions?|regex",
 )
-WEB_ADDRESS: Final = anywhere(
-    r"(?:^|_|\b)(?:urls?|links?|web ?(?:page|site)s?|web address(?:es)?|page address)(?:$|_|\b)",
-)
-EXTRACT_ADDRESS: Final = any_of(r"extract\w*\s+(?:the\s+|a\s+)?(?:urls?|links?|web ?(?:page )?address)")
+CALLS_API: Final = any_of(r"APIs?|HTTP|crawl\w*|scrap(?:e|es|ing)")
+LITERAL_ADDRESS: Final = re.compile(r"https?://[^\s'\"<>）)，,]+[^\s'\"<>）)，,.]")
 FIELDS: Final = any_of(
-    r"parameter extract\w*",
+    r"parameter extract\w*|extract\w*\s+[\w' -]{2,40},\s+[\w' -]{2,40},?\s+and",
     r"extract\w*\b[^.;]{0,60}\b(?:fields?|parameters?|elements|entities|attributes|details)\b[^.;]{0,30}"
     r"\bfrom\b[^.;]{0,30}\b(?:inputs?|instruction|request|message|text|description|query|user|requirement)",
 )
 ITERATE: Final = any_of(
-    r"iterat\w*|one by one|one at a time|(\w+) by \1|loops? (?:through|over)|in (?:a )?batch(?:es)?",
-    "for (?:each|every) (?:chapter|section|keyword|topic|sub-?topic|item|entry|row|line|link|url|point)",
-    "for (?:each|every) (?:heading|question)",
+    r"iterat\w*|one by one|one at a time|one after another|(\w+) by \1|loops? (?:through|over)|in (?:a )?batch(?:es)?",
+    "for (?:each|every) (?:chapter|section|keyword|topic|item|entry|row|line|link|url|point|heading|question)",
 )
 FILTER: Final = any_of(r"list operator|filter\w*|only (?:keep|the|process|handle)|sort\w*")
+FIRST_FEW: Final = any_of(r"(?:first|top)\s+(?P<count>\d+|two|three|four|five|six|seven|eight|nine|ten)")
 RUN_CODE: Final = any_of(r"(?:execut\w+|run(?:s|ning)?) (?:the |this |that )?(?:\w+ )?(?:code|program|script)")
-SUMS: Final = any_of(
-    r"calculat\w*|comput\w*|sum(?:s|med)?|totals?|average\w*|count(?:s|ed|ing)?|time unit|quarter(?:s|ly)?",
-    r"month(?:s|ly)?|weekly|yearly|annual\w*|group(?:ed)? by|code node|python",
-)
 CODE: Final = any_of(
     "code nodes?|(?:through|via|with|using|by|in) (?:a |some )?(?:python )?code(?! (?:block|fence))|python script",
     r"(?:calculat|comput)\w+",
 )
-CALLS_API: Final = any_of(r"APIs?|HTTP|crawl\w*|scrap(?:e|es|ing)")
-LITERAL_ADDRESS: Final = re.compile(r"https?://[^\s'\"<>）)，,]+[^\s'\"<>）)，,.]")
+MODEL: Final = any_of("language model|llm|model")
+SUMS: Final = any_of(
+    r"calculat\w*|comput\w*|sum(?:s|med)?|totals?|average\w*|count(?:s|ed|ing)?|group(?:ed)? by|code node|python",
+    "dai?ly?|weeks?|weekly|months?|monthly|quarter(?:s|ly)?|years?|yearly",
+)
 REVIEW: Final = any_of(
     r"reflect\w*|review and verif\w*|self-?check\w*|critiqu\w*|critici[sz]\w*|double-?check\w*|round of review",
-    "second (?:translation|draft|version|pass|round)",
+    "second (?:translation|draft|version|pass|round)|checked for|check for",
 )
-IMAGE_PROMPT: Final = any_of(
-    r"(?:image|picture|visual|illustration|scene|drawing)\w* (?:descriptions?|prompts?)|prompts?",
-)
-MAX_STEPS: Final = 6
-MAX_FIELDS: Final = 30
-FEWEST_WORDS: Final = 3  # "1." alone is no step
-
-_ABOUT_OUTPUT: Final = anywhere(
+_ADDRESS: Final = anywhere(r"(?:^|_|\b)(?:urls?|links?|web ?(?:page|site)s?|web address(?:es)?|page address)(?:$|_|\b)")
+_ADDRESS_END: Final = any_of("of|for|to|in|whose")
+_FRAMES: Final = anywhere(  # sentences about what goes in and out and what the whole is, not about work
     r"\b(?:workflow|branch|it)\b[^.;]*\b(?:outputs?|returns?)\b",
-    r"\boutputs?\b[^.;]*\b(?:unchanged|aggregat\w*|unif\w*)",
     r"\bworkflow\b[^.;]*\bneeds? to (?:generate|produce)\b",
-    r"\b(?:add|append)\b[^.;]*\boutputs?\b",
-    r"^\s*(?:also |additionally |finally,? )?outputs?\b",
+    r"\boutputs?\b[^.;]*\b(?:unchanged|aggregat\w*|unif\w*)|^\s*(?:also |additionally |finally,? )?outputs?\b",
+    r"^\s*(?:now,? |please )?(?:remove|delete|drop|add an? (?:\w+ )?(?:branch|item|input)|change the inputs?)\b",
+    r"^\s*(?:please\s+|i (?:need|want)\s+)?(?:create|build|design|make)?\s*an?\s[^.,;:]*\bworkflow\b[^.,;:]*\.?$",
 )
-_ABOUT_INPUT: Final = anywhere(
-    r"\b(?:will|can|may|also|additionally|users?|must)\b[^.;]*"
-    r"\b(?:provides?|uploads?|enters?|supply|supplies|submits?|gives?|inputs?)\b",
-    r"\binputs?\b",
-)
-_CHANGES: Final = anywhere(
-    r"^\s*(?:now,? |please |then,? )?"
-    r"(?:remove|delete|drop|add an? (?:\w+ )?(?:branch|item|input|output)|change the inputs?)\b",
-)
-_WHOLE: Final = anywhere(
-    r"^\s*(?:please\s+|i (?:need|want)\s+)?(?:create|build|design|make|develop)?\s*(?:me\s+)?an?\s[^.,;:]*"
-    r"\bworkflow\b[^.,;:]*\.?$",
-    r"^\s*(?:modify|add|extend|change)\b[^.,;:—–]*\bexisting (?:foundation|workflow|basis)\.?$",
-)
-_AIM: Final = anywhere(
-    r"^\s*(?:please\s+)?(?:create|build|design|make|develop|i (?:want|need))\b[^.]*\.?",
-    r"\bthe task (?:is|requires|needs)[^:]*:?\s*$",
-    r"\b(?:the workflow|it) needs to be able to\b[^.]*\.?",
+_GIVES: Final = any_of(
+    r"(?:will|can|may|also|users?|must)\b[^.;]*\b(?:provid|upload|enter|suppl|submit|giv|input)\w*|inputs?",
 )
 _WORK: Final = any_of(
-    r"(?:analy|summar|translat|writ|rewrit|generat|creat|provid|conduct|review|check|express|transform|explain|retriev)\w*",
-    r"(?:clarif|compar|evaluat|extract|aggregat|combin|polish|improv|shorten|expand|rank|score|classif|list|answer)\w*",
-    r"(?:draft|compos|modif)\w*",
+    r"(?:analy|summar|translat|writ|rewrit|generat|creat|provid|conduct|review|check|express|transform|explain|retriev"
+    r"|clarif|compar|evaluat|extract|aggregat|combin|polish|improv|shorten|expand|rank|scor|classif|answer|draft"
+    r"|compos|modif|search)\w*",
 )
 _DRAWN: Final = any_of("illustration|image|picture|poster|cover|audio|charts?|mp3|speech file")
 _CONVERSION: Final = any_of(
     r"(?:convert|export|chang|turn|sav)\w*\b[^.;]*\b(?:file|format|audio|pdf|docx|pptx?|md|html|markdown)s?",
-)
-_ORDINAL: Final = anywhere(
-    r"(?:^|(?<=[.;:,])|(?<=requires)|(?<=must)|(?<=should)|(?<=needs to))\s*(?:and\s+)?"
-    r"(?:(?:first(?:ly)?|second(?:ly)?|third(?:ly)?|then|next|after that|afterwards|subsequently|finally|lastly)\b,?"
-    r"|\d{1,2}[.)](?=\s))",
 )
 _FIELD_LIST: Final = anywhere(
     r"\b(?:fields?|parameters?|elements|details|information)\b[^.:;]{0,60}:\s*(?P<items>[^.;]+)"
 )
 _QUOTED: Final = re.compile(r"['\"‘“]([^'\"’”]{2,40})['\"’”]")
 _VARIABLES: Final = re.compile(r"\s*[(（](?:the )?variables?\b[^)）]*[)）]")
-_LOOKED_AT: Final = any_of("image|picture|illustration|logo|poster|drawing")
+
+
+def task_of(text: str) -> str:
+    """The text as a task for a model: what to do, without the names of variables."""
+    return _VARIABLES.sub("", " ".join(_tasks(text)) or text).strip()
 
 
 def asks_for_work(text: str) -> bool:
@@ -109,29 +87,8 @@ def asks_for_work(text: str) -> bool:
 
 def _tasks(text: str) -> list[str]:
     """The sentences that say what to do; not those about inputs, outputs and what is taken away."""
-    return [line for line in sentences(text) if not _is_frame(line)]
-
-
-def _is_frame(line: str) -> bool:
-    if any(frame.search(line) for frame in (_CHANGES, _ABOUT_OUTPUT, _WHOLE)):
-        return True
-    return bool(mentions(line)) and bool(_ABOUT_INPUT.search(line))
-
-
-def task_of(text: str) -> str:
-    """The text as a task for a model: what to do, without the names of variables."""
-    return _VARIABLES.sub("", " ".join(_tasks(text)) or text).strip()
-
-
-def steps(text: str) -> list[str]:
-    """The steps a task counts out ("first … then … finally …"); the task itself when it counts none."""
-    task = task_of(text)
-    places = [match.start() for match in _ORDINAL.finditer(task)]
-    if len(places) == 1 or not places:
-        return [task]
-    opening, *counted = [task[start:end].strip(" ,;") for start, end in pairwise([0, *places, len(task)])]
-    said = [opening] if _WORK.search(_AIM.sub("", opening)) else []
-    return [step for step in [*said, *counted] if len(step.split()) >= FEWEST_WORDS][:MAX_STEPS] or [task]
+    lines = (line for line in sentences(text) if not _FRAMES.search(line))
+    return [line for line in lines if not (_GIVES.search(line) and mentions(line))]
 
 
 def listed_fields(text: str) -> list[str]:
@@ -141,6 +98,6 @@ def listed_fields(text: str) -> list[str]:
     return [field for item in listed if (field := item.strip(" '\"‘’“”"))][:MAX_FIELDS]
 
 
-def asks_to_look(text: str) -> bool:
-    """Whether a task is about an image that was drawn before."""
-    return bool(_LOOKED_AT.search(text))
+def is_address(given: Variable) -> bool:
+    """Whether an input is the address of a page, by its name or what it is said to be."""
+    return bool(_ADDRESS.search(given.name) or _ADDRESS.search(_ADDRESS_END.split(given.description)[0]))

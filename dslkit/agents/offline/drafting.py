@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-Port = tuple[str, int]
+START = "1"
+_ENDS = frozenset({"end", "answer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,121 +32,113 @@ class Value:
         return f"{{{{#{self.node}.{self.name}#}}}}"
 
 
-@dataclass(slots=True)
-class _Scope:
-    """Where nodes are laid: the top level, one branch, or the inside of a container."""
+class _Scope(NamedTuple):
+    """Where nodes are laid: the top level, a branch or the inside of a container, and through which port it is entered.
 
-    entry: Port
-    members: set[str] = field(default_factory=set)
-    container: str | None = None
-    outside: set[str] = field(default_factory=set)  # what its nodes use of what was laid before
+    ``owner`` is the branching node or the container; ``path`` are the scopes around and this one itself.
+    """
+
+    owner: str
+    entry: tuple[str, int]
+    container: str
+    path: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Node:
+    entry: dict[str, Any]
+    scope: _Scope
+    uses: set[str] = field(default_factory=set)
 
 
 class Draft:
-    """Nodes and edges.  A node gets an edge from each node it uses, or from where its scope is entered."""
+    """Nodes with what they use.  A node gets an edge from each node it uses, or from where its scope is entered."""
 
     def __init__(self, variables: Sequence[tuple[str, str]]) -> None:
-        self.nodes: list[dict[str, Any]] = []
-        self.edges: list[tuple[str, int, str]] = []
-        self._scopes: list[_Scope] = []
-        start = self._append("start", "Start", {"variables": [list(variable) for variable in variables]})
-        self._scopes.append(_Scope((start, 0)))
+        self._nodes: dict[str, _Node] = {}
+        self._scope = _Scope("", (START, 0), "", (0,))
+        self._scopes = 1
+        self.add("start", "Start", {"variables": [list(variable) for variable in variables]})
+
+    def has(self, kind: str) -> bool:
+        """Whether a node of that type is laid."""
+        return any(node.entry["type"] == kind for node in self._nodes.values())
 
     def add(self, kind: str, title: str, param: dict[str, Any], uses: Iterable[Value | None] = ()) -> str:
         """Lay a node that uses these values; return its id."""
-        node = self._append(kind, title, param)
-        self._connect({value.node for value in uses if value}, node)
-        return node
-
-    def add_after_all(self, kind: str, title: str, param: dict[str, Any]) -> str:
-        """Lay a node that waits for everything laid so far in its scope (a branching node must)."""
-        scope = self._scopes[-1]
-        loose = {node for node in scope.members if not any(source == node for source, _, _ in self.edges)}
-        node = self._append(kind, title, param)
-        self._connect(loose, node)
-        return node
+        inside = f"{self._scope.container}-" if self._scope.container else ""
+        siblings = sum(node.scope.container == self._scope.container for node in self._nodes.values())
+        key = f"{inside}{siblings + 1}"
+        entry = {"id": key, "type": kind, "title": title, "param": param}
+        self._nodes[key] = _Node(entry, self._scope, {value.node for value in uses if value})
+        return key
 
     @contextmanager
     def branch(self, node: str, port: int) -> Iterator[None]:
         """Lay what follows on one port of a branching node."""
-        with self._scope(_Scope((node, port), container=self._scopes[-1].container)) as scope:
+        with self._entered(node, (node, port), self._scope.container):
             yield
-        self._scopes[-1].members |= scope.members
 
     @contextmanager
-    def inside(self, container: str, start_kind: str) -> Iterator[None]:
-        """Lay what follows inside a container."""
-        start = f"{container}-1"
-        self.nodes.append({"id": start, "type": start_kind, "title": "Start", "param": {}})
-        with self._scope(_Scope((start, 0), container=container)) as scope:
+    def inside(self, container: str) -> Iterator[None]:
+        """Lay what follows inside an iteration."""
+        with self._entered(container, (f"{container}-1", 0), container):
+            self.add("iteration-start", "Start", {})
             yield
-        self._wait_for(container, scope.outside)
 
     @contextmanager
-    def _scope(self, scope: _Scope) -> Iterator[_Scope]:
-        self._scopes.append(scope)
+    def _entered(self, owner: str, entry: tuple[str, int], container: str) -> Iterator[None]:
+        outer = self._scope
+        self._scope = _Scope(owner, entry, container, (*outer.path, self._scopes))
+        self._scopes += 1
         try:
-            yield scope
+            yield
         finally:
-            self._scopes.pop()
+            self._scope = outer
 
     def plan(self) -> dict[str, Any]:
         """The plan, without what leads to no end."""
-        kept = self._useful()
-        return {
-            "nodes_info": [node for node in self.nodes if node["id"] in kept],
-            "edges": [list(edge) for edge in self.edges if edge[0] in kept and edge[2] in kept],
-        }
+        self._let_owners_wait()
+        kept = self._needed(key for key, node in self._nodes.items() if node.entry["type"] in _ENDS)
+        edges = [edge for key in self._nodes if key in kept for edge in self._edges_to(key)]
+        return {"nodes_info": [node.entry for key, node in self._nodes.items() if key in kept], "edges": edges}
 
-    def _append(self, kind: str, title: str, param: dict[str, Any]) -> str:
-        container = self._scopes[-1].container if self._scopes else None
-        inside = f"{container}-" if container else ""
-        siblings = (
-            [n for n in self.nodes if n["id"].startswith(inside)]
-            if container
-            else [n for n in self.nodes if "-" not in n["id"]]
-        )
-        node = f"{inside}{len(siblings) + 1}"
-        self.nodes.append({"id": node, "type": kind, "title": title, "param": param})
-        return node
+    def _let_owners_wait(self) -> None:
+        """What is used inside a branch or container, its owner waits for; what uses a member needs the owner."""
+        for node in reversed(self._nodes.values()):
+            if node.scope.owner:
+                used = {key for key in node.uses if node.scope.path[-1] not in self._nodes[key].scope.path}
+                self._nodes[node.scope.owner].uses |= used - {node.scope.owner}
 
-    def _connect(self, used: set[str], node: str) -> None:
-        scope = self._scopes[-1]
-        scope.members.add(node)
-        scope.outside |= used - scope.members
-        sources = self._nearest(used & scope.members)
-        self.edges.extend((source, 0, node) for source in sources)
-        if not sources:
-            self.edges.append((*scope.entry, node))
-
-    def _wait_for(self, container: str, used: set[str]) -> None:
-        """Whatever is used inside a container has to run before the container."""
-        scope = self._scopes[-1]
-        scope.outside |= used - scope.members
-        before = self._before(container)
-        late = {node for node in used & scope.members if node != container and node not in before}
-        if late:
-            entry = (*scope.entry, container)
-            self.edges = [edge for edge in self.edges if edge != entry]
-            self.edges.extend((source, 0, container) for source in self._nearest(late))
-
-    def _nearest(self, sources: set[str]) -> list[str]:
-        """Those of the sources that no other of them waits for, as laid."""
-        before = set().union(*(self._before(source) for source in sources))
-        return [node["id"] for node in self.nodes if node["id"] in sources - before]
-
-    def _before(self, node: str) -> set[str]:
-        """All nodes that lead to ``node``."""
-        found: set[str] = set()
-        waiting = [node]
+    def _needed(self, ends: Iterable[str]) -> set[str]:
+        """The nodes that an end uses, with the owners of their scopes and all that is inside containers."""
+        kept, waiting = {START}, list(ends)
         while waiting:
-            current = waiting.pop()
-            fresh = {source for source, _, target in self.edges if target == current} - found
+            key = waiting.pop()
+            if key not in kept:
+                kept.add(key)
+                node = self._nodes[key]
+                children = [child for child, one in self._nodes.items() if one.scope.container == key]
+                waiting += [*node.uses, *children, *([node.scope.owner] if node.scope.owner else [])]
+        return kept
+
+    def _edges_to(self, key: str) -> list[list[Any]]:
+        node = self._nodes[key]
+        if key == START or node.entry["type"] == "iteration-start":
+            return []
+        level = node.scope.path[-1]
+        near = {used for used in node.uses if level in self._nodes[used].scope.path and used != START}
+        redundant = set().union(*(self._before(used) for used in near))
+        sources = [source for source in self._nodes if source in near - redundant]
+        return [[source, 0, key] for source in sources] or [[*node.scope.entry, key]]
+
+    def _before(self, key: str) -> set[str]:
+        """All nodes that a node waits for."""
+        found: set[str] = set()
+        waiting = [key]
+        while waiting:
+            node = self._nodes[waiting.pop()]
+            fresh = (node.uses | ({node.scope.owner} if node.scope.owner else set())) - found
             found |= fresh
             waiting.extend(fresh)
         return found
-
-    def _useful(self) -> set[str]:
-        ends = {node["id"] for node in self.nodes if node["type"] in {"end", "answer"}}
-        kept = ends.union(*(self._before(end) for end in ends))
-        return kept | {node["id"] for node in self.nodes if "-" in node["id"] and node["id"].split("-")[0] in kept}

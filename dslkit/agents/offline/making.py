@@ -1,233 +1,271 @@
-"""Lays the nodes of one part: its steps, and what it makes of them."""
+"""Lays the nodes of one part, move by move; a move does nothing where the part does not ask for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
-from dslkit.agents.offline import borrowing, cues, drawing
-from dslkit.agents.offline.drafting import Value
-from dslkit.agents.offline.iterating import through_files, through_items
-from dslkit.agents.offline.lexicon import any_of, anywhere
-from dslkit.agents.offline.sources import fetch
-from dslkit.agents.offline.wording import overlap
-from dslkit.agents.offline.workbench import START, Workbench, field_name, start_value, title_of
+from dslkit.agents.offline import borrowing, cues
+from dslkit.agents.offline.bench import Bench, field_name, start_value
+from dslkit.agents.offline.drafting import START, Value
+from dslkit.agents.offline.words import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dslkit.agents.offline.reading import Output, Part
+    from dslkit.agents.offline.state import Part, Variable
 
 LITERAL: Final = "literal:"
+DRAWN: Final = frozenset({"image", "chart", "diagram"})
+CHARTS: Final = ("pie", "line", "bar")  # the last is drawn when none is named
 
-_DRAWING_STEP: Final = any_of(
-    r"(?:generat\w+|draw|creat\w+)\b[^.;]*\b(?:image|illustration|picture|chart|audio|poster)\b(?! description)",
-)
-_RESULT_OF_A_RUN: Final = any_of(r"(?:execut\w+|run) result|results? of")
-_FOR_CODE: Final = anywhere("input|case|argument|data")
-_CHECK: Final = (
-    "Check the result against the task and its sources: quote what is wrong, missing or clumsy, and mend it."
-)
-_REVISE: Final = "Revise the result by the remarks of the check and give the revised result alone."
-
-
-def make(bench: Workbench, part: Part, *, first: bool) -> None:
-    """Lay a part.  ``first`` parts always have work of their own; a later one may only change the form of a result."""
-    bench.ran = None
-    _extract_fields(bench, part)
-    if cues.EXTRACT_ADDRESS.search(part.text):
-        found = bench.extract(bench.main_text(), [("address in the text", "url", "string")], "Find the address")
-        bench.materials.append(fetch(bench, found["url"], part.text))
-    _lay_literals(bench, part)
-    texts = [output for output in part.outputs if output.kind == "text" or output.own_text]
-    if texts or _has_work(part, first=first):
-        _write_texts(bench, part, texts)
-    for output in part.outputs:
-        if output.kind in drawing.KINDS:
-            drawing.draw(bench, part, output)
-    _note_files(bench, part)
+_NUMBERS: Final = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_PROGRAM: Final = "Write the complete Python program that is to be run. Give the code alone, without a code fence."
+_CHECK: Final = "Check the result against this task and its sources, and give a corrected version alone."
+_DRAWING: Final = {  # what a drawing node needs written: its type and field, the word for it, and the task
+    "image": ("text2image", "image_prompt", "prompt", "Write the prompt of a text-to-image model for this: {}."),
+    "diagram": (
+        "mermaid-converter",
+        "mermaid_code",
+        "code",
+        "Write Mermaid code alone, without a fence, for this: {}.",
+    ),
+}
 
 
-def _has_work(part: Part, *, first: bool) -> bool:
-    """Whether a part without a text output needs a model to write something."""
-    if part.outputs and all(output.kind in drawing.KINDS or output.kind.startswith(LITERAL) for output in part.outputs):
-        return False
-    return first or (not part.source_only and cues.asks_for_work(part.text))
+def make(bench: Bench, part: Part) -> None:
+    """Lay what one part asks for."""
+    for move in _MOVES:
+        move(bench, part)
 
 
-def _lay_literals(bench: Workbench, part: Part) -> None:
-    """Outputs that are a fixed text."""
-    for output in part.outputs:
-        if output.kind.startswith(LITERAL):
-            param = {"variables": [], "template": output.kind.removeprefix(LITERAL)}
-            bench.made[output.name] = Value("output", bench.draft.add("template-transform", "Fixed answer", param))
+def finish(bench: Bench) -> None:
+    """Lay what is made of finished texts: files and audio."""
+    for output, source in bench.files:
+        if output.wanted:
+            ending = output.kind.removeprefix("file:")
+            kind, param = "markdown-exporter", {"target_type": ending, "md_text": source.text}
+            if output.kind == "audio":
+                kind, param = "tts", {"text": source.text}
+            bench.made[output.name] = bench.lay(kind, f"Make the {ending} file", param, [source], "files")
+    bench.files.clear()
 
 
-def _extract_fields(bench: Workbench, part: Part) -> None:
+# ---- what is fetched, looked up, taken out and computed --------------------------------------------------------------
+
+
+def fetch(bench: Bench, address: Value, text: str) -> Value:
+    """Lay the request for a page, and code that cleans it where the text speaks of a page; what that gives."""
+    body = bench.lay("http-request", "Content of the page", {"url": address.text}, [address], "body")
+    clean = borrowing.code("readable text of an HTML page by regular expressions", gives=1)
+    return bench.compute(clean, [body], "Text of the page")[0] if cues.WEB_PAGE.search(text) else body
+
+
+def _call_api(bench: Bench, part: Part) -> None:
+    """Ask an API whose address only the text may name; without one a person has to put it in."""
+    if bench.draft.has("http-request") or not cues.CALLS_API.search(part.text):
+        return
+    said = cues.LITERAL_ADDRESS.search(part.text)
+    terms = [start_value(given) for given in bench.reading.plain_inputs][:1]
+    url = said[0] if said else "https://example.com/" + "".join(f"?query={term.text}" for term in terms)
+    title = "Answer of the API" if said else "Ask the API (set its address)"
+    bench.materials.append(bench.lay("http-request", title, {"url": url}, terms, "body"))
+
+
+def _search(bench: Bench, part: Part) -> None:
+    title = "Search results"
+    if cues.SEARCH.search(part.text) and not any(value.label == title for value in bench.materials):
+        terms = [start_value(given) for given in bench.reading.plain_inputs][:2] or bench.materials[:1]
+        query = {"query": " ".join(value.text for value in terms)}
+        bench.materials.append(bench.lay("google-search", title, query, terms, "json"))
+
+
+def _extract_fields(bench: Bench, part: Part) -> None:
     """Named fields out of the first text at hand; where outputs are such fields, under their names."""
     outputs = [output for output in part.outputs if output.kind == "field"]
     charts = any(output.kind == "chart" for output in part.outputs)
-    if not outputs and (charts or not cues.FIELDS.search(part.text) or not (bench.materials or bench.texts)):
-        return
-    named = [(output.description or output.name, output.name, "string") for output in outputs]
-    listed = [(said, field_name(said), "string") for said in cues.listed_fields(cues.task_of(part.text))]
-    key = [("the key information the task needs", "key_information", "string")]
-    values = bench.extract(bench.source(), named or listed or key, "Extract the fields")
-    bench.made |= {output.name: values[output.name] for output in outputs}
-    bench.materials.extend(values.values())
+    if outputs or (cues.FIELDS.search(part.text) and not charts and (bench.materials or bench.texts)):
+        named = [(output.phrase, output.name) for output in outputs]
+        listed = [(said, field_name(said)) for said in cues.listed_fields(cues.task_of(part.text))]
+        values = bench.extract(bench.source(), named or listed or [("the key information", "key_information")])
+        bench.made |= {output.name: value for output, value in zip(outputs, values, strict=False)}
+        bench.materials.extend(values)
+
+
+def _compute(bench: Bench, part: Part) -> None:
+    """What the text wants computed is done in code; the model then reads it beside the rest."""
+    charts = any(output.kind == "chart" for output in part.outputs)
+    if cues.RUN_CODE.search(part.text):
+        program = bench.write(f"{_PROGRAM}\n\n{cues.task_of(part.text)}", "The program")
+        bench.ran = (program, *bench.compute(borrowing.code("run a Python program", gives=1), [program], "Its result"))
+        bench.materials.extend(bench.ran)
+    elif cues.CODE.search(part.text) and not (bench.lists or part.idle or charts or bench.draft.has("code")):
+        source = bench.materials[-1] if bench.materials else bench.main_text()
+        code = borrowing.code(part.text, bench.patterns, gives=1)
+        bench.materials.extend(bench.compute(code, [source], "Computed"))
 
 
 # ---- texts -----------------------------------------------------------------------------------------------------------
 
 
-def _write_texts(bench: Workbench, part: Part, texts: Sequence[Output]) -> None:
-    _compute(bench, part)
-    before = len(bench.texts)
-    if len(texts) <= 1:
-        value = _work(bench, part, texts)
-        if texts:
-            _record(bench, texts[0], value)
-        else:
-            _rework(bench, value)
+def _fix(bench: Bench, part: Part) -> None:
+    """Outputs that are a fixed text."""
+    for output in part.outputs:
+        if output.kind.startswith(LITERAL):
+            param = {"variables": [], "template": output.kind.removeprefix(LITERAL)}
+            bench.made[output.name] = bench.lay("template-transform", "Fixed answer", param, [], "output")
+
+
+def _write(bench: Bench, part: Part) -> None:
+    """The texts of a part; work without a text of its own improves the latest one."""
+    texts = [output for output in part.outputs if output.kind == "text"]
+    standing = [one.name for one in bench.reading.wanted if one.kind == "text" and one.name in bench.made]
+    names = [output.name for output in texts] or standing[-1:]
+    if not texts and not _has_work(bench, part):
         return
-    if bench.lists or len(cues.steps(part.text)) > 1:
-        _work(bench, part, texts)
-    steps = bench.texts[before:] or None
-    for output in texts:
-        _record(bench, output, _one_of_several(bench, part, output, steps))
+    if part.case and bench.texts and not cues.asks_for_work(part.text):
+        values = [bench.fill_template([bench.main_text()], "As it stands")] * len(names)
+    elif len(texts) > 1:
+        if bench.lists or cues.ITERATE.search(part.text):
+            _work(bench, part)
+        values = [_one_of_several(bench, part, output) for output in texts]
+    else:
+        values = [_work(bench, part, *texts)]
+    if cues.TEMPLATE.search(part.text) and values[0].name == "text":
+        values[0] = bench.fill_template(values[:1], "Put together")
+    for name, value in zip(names, values, strict=False):
+        bench.record(name, value)
+    bench.texts.extend(values)
 
 
-def _one_of_several(bench: Workbench, part: Part, output: Output, steps: Sequence[Value] | None) -> Value:
-    """A text of its own for each output, all made from the same steps where there are any."""
-    if cues.RUN_CODE.search(part.text) and bench.texts and _RESULT_OF_A_RUN.search(output.description):
-        return bench.ran or _run_code(bench)
-    said = output.description or output.name.replace("_", " ")
-    bench.texts.append(
-        bench.write(f"{cues.task_of(part.text)}\n\nGive only this: {said}.", title_of(said), texts=steps)
-    )
-    return bench.texts[-1]
+def _has_work(bench: Bench, part: Part) -> bool:
+    """Whether a part without a text output needs a model to write something."""
+    if cues.MODEL.search(part.text) and not part.idle:
+        return True
+    if part.idle or (part.outputs and all(one.kind in DRAWN or one.kind.startswith(LITERAL) for one in part.outputs)):
+        return False
+    return not bench.texts or cues.asks_for_work(part.text)
 
 
-def _record(bench: Workbench, output: Output, value: Value) -> None:
-    if output.own_text:
-        bench.files.append((output, value))
-    bench.made[output.name] = value
+def _one_of_several(bench: Bench, part: Part, output: Variable) -> Value:
+    for word, value in zip(("code", "result"), bench.ran or (), strict=False):
+        if word in output.phrase:
+            return value
+    return bench.write(f"{cues.task_of(part.text)}\n\nGive only this: {output.phrase}.", output.phrase)
 
 
-def _rework(bench: Workbench, value: Value) -> None:
-    """Work without an output of its own improves the latest text, and the files made of it."""
-    names = [output.name for output in bench.reading.wanted if output.kind == "text" and output.name in bench.made]
-    if names:
-        old = bench.made[names[-1]]
-        bench.made[names[-1]] = value
-        bench.files = [(output, value if source == old else source) for output, source in bench.files]
-
-
-def _work(bench: Workbench, part: Part, texts: Sequence[Output]) -> Value:
-    """Lay the steps of a part, each reading the results before it; the last one's text."""
+def _work(bench: Bench, part: Part, output: Variable | None = None) -> Value:
+    """Lay the work of a part: on each of many files or elements, or by one model node; and its review."""
+    task = cues.task_of(part.text)
     if bench.lists:
-        bench.texts.append(through_files(bench, bench.lists.pop(0), part.text))
-        return bench.texts[-1]
-    written = _lay_steps(bench, part, texts)
+        value = _through_files(bench, bench.lists.pop(0), task)
+    elif cues.ITERATE.search(part.text):
+        value = _through_items(bench, task)
+    else:
+        value = bench.write(task, part.case or (output.phrase if output else task))
+    bench.texts.append(value)
     if cues.REVIEW.search(part.text):
-        written = [_reviewed(bench, part)]
-    if cues.TEMPLATE.search(part.text) and written and written[-1].name != "output":
-        bench.texts.append(bench.fill_template(written, "Put together"))
-    return bench.main_text()
-
-
-def _lay_steps(bench: Workbench, part: Part, texts: Sequence[Output]) -> list[Value]:
-    """One node, or one iteration, a step; what puts together or draws is laid elsewhere."""
-    steps = cues.steps(part.text)
-    title = part.case or (texts[0].description if texts else "") if len(steps) == 1 else ""
-    images = bench.images if cues.asks_to_look(part.text) else []
-    written: list[Value] = []
-    for place, step in enumerate(steps):
-        last = place == len(steps) - 1
-        if (written and last and cues.TEMPLATE.search(step)) or (place and _DRAWING_STEP.search(step)):
-            continue
-        if written and _describes_image(part, step):
-            bench.prompt = bench.write(step, "Prompt of the image")
-            continue
-        if cues.RUN_CODE.search(step) and bench.texts:
-            bench.ran = _run_code(bench)
-            written.append(bench.ran)
-        elif cues.ITERATE.search(step):
-            written.append(through_items(bench, step))
-        else:
-            task = f"{step}\n\nThe result: {texts[0].description}." if last and texts and texts[0].description else step
-            written.append(bench.write(task, title_of(title or step), images=images))
-        bench.texts.append(written[-1])
-    return written
-
-
-def _describes_image(part: Part, step: str) -> bool:
-    """A step that describes the image to be drawn gives no text of the part, unless that is what it outputs."""
-    draws = any(output.kind == "image" for output in part.outputs)
-    texts = (f"{output.name} {output.description}" for output in part.outputs if output.kind == "text")
-    return draws and bool(cues.IMAGE_PROMPT.search(step)) and not any(cues.IMAGE_PROMPT.search(text) for text in texts)
-
-
-def _reviewed(bench: Workbench, part: Part) -> Value:
-    """The latest text, criticised and revised."""
-    draft, task = bench.main_text(), cues.task_of(part.text)
-    remarks = bench.write(f"{_CHECK}\n\nThe task: {task}", "Check the result", texts=[draft])
-    bench.texts.append(bench.write(f"{_REVISE}\n\nThe task: {task}", "Revise the result", texts=[draft, remarks]))
+        bench.texts.append(bench.write(f"{_CHECK}\n\n{task}", "Check and revise"))
     return bench.texts[-1]
 
 
-# ---- code ------------------------------------------------------------------------------------------------------------
+# ---- each of many ----------------------------------------------------------------------------------------------------
 
 
-def _compute(bench: Workbench, part: Part) -> None:
-    """What the text wants computed is done in code; the model then reads it beside the rest."""
-    charts = any(output.kind == "chart" for output in part.outputs)
-    if bench.lists or charts or bench.has("code") or cues.RUN_CODE.search(part.text) or not cues.CODE.search(part.text):
-        return
-    source = bench.materials[-1] if bench.materials else bench.main_text()
-    param = borrowing.code(part.text, bench.patterns, gives=["string"])
-    if param:
-        bench.materials.extend(bench.compute(param, [source], "Computed"))
+def _through_files(bench: Bench, given: Variable, task: str) -> Value:
+    """Each file on its own, by what it is; the results under each other."""
+    files, everything = start_value(given), bench.reading.text
+    few = cues.FIRST_FEW.search(everything)
+    if few:
+        count = few["count"].lower()
+        files = _listed(bench, files, ["limit", _NUMBERS.index(count) if count in _NUMBERS else int(count)])
+    sorts = len(given.media) > 1 or (not few and cues.FILTER.search(everything))
+    results = []
+    for kind in sorted(given.media):
+        chosen = _listed(bench, files, ["filter_by", "in", kind]) if sorts else files
+        results.append(_each(bench, chosen, task, kind))
+    return bench.join_lists(results)
 
 
-def _run_code(bench: Workbench) -> Value:
-    """Run the code of the latest text in Dify's sandbox, on whatever input a user may give it."""
-    given = [start_value(one) for one in bench.reading.string_inputs() if _FOR_CODE.search(one.name)][:1]
-    purpose = "run a Python program and give what it prints"
-    param = borrowing.code(purpose, gives=["string"], takes=1 + len(given))
-    assert param is not None  # the shipped patterns have both
-    return bench.compute(param, [bench.texts[-1], *given], "Run the code")[0]
+def _listed(bench: Bench, files: Value, operator: list[Any]) -> Value:
+    return bench.lay("list-operator", files.label, {"variable": files.ref, "operator": operator}, [files], "result")
 
 
-# ---- files -----------------------------------------------------------------------------------------------------------
+def _through_items(bench: Bench, task: str) -> Value:
+    """Each element of a list that the latest text holds, or of one written for it; the results under each other."""
+    if not bench.texts:
+        bench.texts.append(bench.write(f"{task}\n\nFirst list the elements to work on one by one.", "The elements"))
+    wanted = [("the elements to work on one by one, each complete in itself", "items")]
+    items = bench.extract(bench.main_text(), wanted, "array[string]")[0]
+    return bench.join_lists([_each(bench, items, task, "element")])
 
 
-def _note_files(bench: Workbench, part: Part) -> None:
+def _each(bench: Bench, many: Value, task: str, kind: str) -> Value:
+    """An iteration that does a task with each element; documents are read, other files looked at."""
+    param: dict[str, Any] = {"iterator_selector": many.ref}
+    results = bench.lay("iteration", f"Each {kind}", param, [many], "output")
+    with bench.draft.inside(results.node):
+        inner, item = bench.fork(), Value("item", results.node, f"The {kind}")
+        if kind == "document":
+            text = inner.lay("document-extractor", item.label, {"variable_selector": item.ref}, [item], "text")
+            inner.materials.insert(0, text)
+        elif kind == "element":
+            inner.materials.insert(0, item)
+        else:
+            inner.pictures.append(item)
+        param["output_selector"] = inner.write(task, f"Work on the {kind}").ref
+    return results
+
+
+# ---- what is drawn, and files ----------------------------------------------------------------------------------------
+
+
+def _draw(bench: Bench, part: Part) -> None:
+    for output in part.outputs:
+        if output.kind == "chart":
+            bench.made[output.name] = _chart(bench, part, output)
+        elif output.kind in DRAWN:
+            kind, field, word, task = _DRAWING[output.kind]
+            texts = [
+                bench.made[o.name] for o in part.outputs if o.kind == "text" and word in f"{o.name} {o.description}"
+            ]
+            said = (
+                texts[0] if texts else bench.write(f"{task.format(output.phrase)}\n\n{cues.task_of(part.text)}", word)
+            )
+            bench.made[output.name] = bench.lay(kind, f"Draw the {output.kind}", {field: said.text}, [said], "files")
+            bench.images += [bench.made[output.name]] if output.kind == "image" else []
+
+
+def _chart(bench: Bench, part: Part, output: Variable) -> Value:
+    """Labels and numbers, joined by semicolons, then the chart; code adds up where the text speaks of sums."""
+    task = cues.task_of(part.text)
+    labels, numbers = [*cues.listed_fields(task), "labels", "numbers"][:2]
+    wanted = [
+        (f"{labels}, in order, joined by ;", "labels"),
+        (f"{numbers}, bare, in that order, joined by ;", "numbers"),
+    ]
+    source = bench.main_text() if cues.MODEL.search(part.text) else bench.source()
+    data: Sequence[Value] = bench.extract(source, wanted, instruction=task)
+    if cues.SUMS.search(part.text):
+        purpose = f"sums of numbers by label, group or period, for a chart: {part.text}"
+        data = bench.compute(borrowing.code(purpose, bench.patterns, gives=2, takes=2), data, "Add up")
+    said = f"{output.name} {output.description} {part.text}".lower()
+    kinds = sorted(CHARTS, key=lambda kind: m.start() if (m := re.search(rf"{kind}(?![a-z])", said)) else len(said))
+    chosen = {"data": data[1].text, "x_axisORcategories": data[0].text, "chart_title": output.phrase[:60]}
+    chosen["chart_type"] = kinds[0] if kinds[0] in said else CHARTS[-1]
+    return bench.lay("echarts", "Draw the chart", chosen, data, "text")
+
+
+def _note_files(bench: Bench, part: Part) -> None:
     """Files and audio are made of the part's own text at the end, so that later rounds still improve it."""
-    outputs = [o for o in part.outputs if (o.kind.startswith("file:") or o.kind == "audio") and not o.own_text]
+    outputs = [output for output in part.outputs if output.kind.startswith("file:") or output.kind == "audio"]
     kinds = [output.kind for output in outputs]
     own = [bench.made[o.name] for o in part.outputs if o.kind == "text" and o.name in bench.made]
     for output in outputs:
         best = max(own, key=lambda value: overlap(output.description, value.label), default=bench.main_text())
         if best.node == START or kinds.count(output.kind) > 1:
-            said = output.description or output.name.replace("_", " ")
-            best = bench.write(f"{cues.task_of(part.text)}\n\nGive only this: {said}.", title_of(said))
+            best = _one_of_several(bench, part, output)
         bench.files.append((output, best))
 
 
-def finish(bench: Workbench) -> None:
-    """Lay what is made of finished texts: files and audio."""
-    laid: dict[tuple[str, Value], Value] = {}
-    for output, source in bench.files:
-        if output.wanted:
-            key = (output.kind, source)
-            laid[key] = laid.get(key) or _file(bench, output, source)
-            bench.made[output.name] = laid[key]
-    bench.files.clear()
-
-
-def _file(bench: Workbench, output: Output, source: Value) -> Value:
-    if output.kind == "audio":
-        return Value("files", bench.draft.add("tts", "Read aloud", {"text": source.text}, [source]), "Audio")
-    ending = output.kind.removeprefix("file:")
-    param = {"target_type": ending, "md_text": source.text}
-    return Value("files", bench.draft.add("markdown-exporter", f"Make the {ending} file", param, [source]), ending)
+_MOVES: Final = (_call_api, _search, _extract_fields, _compute, _fix, _write, _draw, _note_files)

@@ -1,90 +1,200 @@
-"""What a requirement comes to: inputs, parts of work and outputs, as they stand after the last round."""
+"""Reads a requirement round by round; what a later round changes counts as it says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dslkit.agents.offline.wording import overlap, words_of
+from dslkit.agents.offline import changes, kinds
+from dslkit.agents.offline.cases import case_name, lists_cases
+from dslkit.agents.offline.state import Part, Reading, Variable
+from dslkit.agents.offline.words import Mention, any_of, anywhere, head, mentions, readable, sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
 
-ALIKE: Final = 0.6  # share of a phrase's words from which on it means the thing compared with
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A start variable."""
-
-    name: str
-    description: str
-    type: str
-    media: frozenset[str] = frozenset()
-
-    def likeness(self, phrase: str) -> float:
-        """How well a phrase describes it, 0 to 1."""
-        return _likeness(phrase, self.name, self.description)
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Something the workflow makes.  ``wanted`` is False once a later round outputs something else instead."""
-
-    name: str
-    description: str
-    kind: str  # text, field, image, audio, chart, diagram, file:EXT or literal:TEXT
-    wanted: bool = True
-    own_text: bool = False  # a file that was a text before: it has a text of its own
-
-    def likeness(self, phrase: str) -> float:
-        """How well a phrase describes it, 0 to 1."""
-        return _likeness(phrase, self.name, self.description)
+_NEW_INPUTS: Final = anywhere(
+    r"\b(?:change|replace|switch|modify|unify|turn)\w*\b[^.;]*\binput(?P<all>s)?\b",
+    r"^\s*(?:now,?\s+)?the input(?P<these>s)?\s+(?:can|may|will|should|must|is|are|becomes?|now)\b",
+)
+_NEW_CASE: Final = any_of(
+    r"branch|(?:additional|new|another|further) (?:type|kind|case)|neither|none of (?:these|them|the)"
+)
+_CASE_WORD: Final = any_of("branch|types?|case|neither|none of")
+_CHOICE: Final = any_of(
+    r"if|in this case|when the|classif\w+|distinguish\w*|intent\w*|identify\w*|otherwise|can also|may also|either",
+    r"categor\w+|type|aggregat\w+|invalid|depending",
+)
+_PARALLEL: Final = any_of("from the (?:original|same)|respectively|in parallel|simultaneously|at the same time")
+_MAY: Final = any_of("can|may")
+_MAY_INSTEAD: Final = any_of("(?:can|may) (?:also|now also|alternatively)|alternatively")
+_TASK: Final = any_of("task")
+_MERGES: Final = any_of(r"(?:merg|aggregat|combin|unif)\w*")
+_EXTRACTED: Final = any_of(r"extract\w*|fields?")
+_OF_A_FILE: Final = any_of("(?:from|of|in|through|read) the (?:document|file|pdf|spreadsheet)")
+_GIVEN: Final = anywhere(
+    r"\b(?:given|provides?|uploads?|enters?|takes?|accepts?|receives?|from|for)\s+(?:an?|the|some|several|their)\s+"
+    r"(?P<what>[a-z][\w -]{2,40}?)(?=[,.;]|\s(?:and|to|as|into|that|which|for|in|with)\b|$)",
+)
+_MAKES: Final = r"\b(?:generat|creat|produc|output|draw|return|add|with|export|convert|sav)\w*\b"
+_SUPPOSED: Final = {"image": "illustration|picture|image|poster", "audio": "audio|podcast|mp3", "chart": "chart"}
 
 
-@dataclass(slots=True)
-class Part:
-    """What one round adds: its text, and what it makes.  ``case`` names the alternative that it belongs to."""
-
-    text: str
-    outputs: list[Output] = field(default_factory=list)
-    case: str | None = None
-    source_only: bool = False  # it adds another source for the same work
-
-    def change(self, condition: Callable[[Output], bool], **fields: str | bool) -> None:
-        """Change fields of the outputs that meet a condition."""
-        self.outputs = [replace(one, **fields) if condition(one) else one for one in self.outputs]  # type: ignore[arg-type]  # callers name fields of Output
-
-
-@dataclass(slots=True)
-class Reading:
-    """The state after the rounds read so far."""
-
-    inputs: list[Input] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-    other_source: str | None = None  # an input that may stand in for the first source
-
-    @property
-    def text(self) -> str:
-        """All that still counts."""
-        return "\n".join(part.text for part in self.parts)
-
-    @property
-    def wanted(self) -> list[Output]:
-        """The outputs of the finished workflow, each name once."""
-        return list({output.name: output for part in self.parts for output in part.outputs if output.wanted}.values())
-
-    def string_inputs(self) -> list[Input]:
-        """Inputs that are plain text."""
-        return [given for given in self.inputs if given.type == "string"]
-
-    def drop_outputs(self, condition: Callable[[Output], bool]) -> None:
-        """Outputs that are no longer wanted; what makes them stays, since others may need it."""
-        for part in self.parts:
-            part.change(condition, wanted=False)
+def read(rounds: Sequence[str]) -> Reading:
+    """Follow the rounds in order.  Where nothing is named, one input and one output are supposed."""
+    state = Reading()
+    for number, text in enumerate(rounds):
+        _follow(state, readable(text), first=number == 0)
+    if not state.inputs:
+        state.inputs.append(_supposed_input(state.text))
+    if not state.wanted:
+        state.parts[-1].outputs.extend(_supposed_outputs(state.parts[-1].text))
+    _find_the_file(state)
+    return state
 
 
-def _likeness(phrase: str, name: str, description: str) -> float:
-    if name in phrase.split():
-        return 1.0
-    return overlap(phrase, f"{name} {description}") if words_of(phrase) else 0.0
+def _follow(state: Reading, text: str, *, first: bool) -> None:
+    lines = sentences(text)
+    swapped = {line: done for line in lines if not first and (done := changes.swap(state, line))}
+    found = [_settled(mention, state, swapped) for line in lines for mention in mentions(line)]
+    if first and len(found) > 1 and not any(mention.role == "input" for mention in found):
+        # "write a poem on a city (variable city)": with no input named otherwise, that is one.
+        found = [replace(mention, role="input") if mention.aside else mention for mention in found]
+    given = [mention for mention in found if mention.role == "input"]
+    made = [mention for mention in found if mention.role != "input"]
+    if not first:
+        changes.take_away(state, lines)
+    anew = _take_inputs(state, given) and bool(_TASK.search(text))
+    known = {one.name for one in state.inputs}
+    named = [_output(mention, name, text) for mention in made for name in mention.names if name not in known]
+    aside = set(swapped) | {mention.sentence for mention in given} - {mention.sentence for mention in made}
+    _place(state, text, given, named, [line for line in lines if line not in aside], first=first, anew=anew)
+
+
+def _settled(mention: Mention, state: Reading, swapped: Mapping[str, changes.Swap]) -> Mention:
+    """Whether a variable is given or made also follows from what is known: its name, or what it stands in for."""
+    if done := swapped.get(mention.sentence):
+        return replace(mention, role=done.role, names=tuple(name for name in mention.names if name != done.name))
+    made = {output.name for part in state.parts for output in part.outputs}
+    if mention.role == "input" and made & set(mention.names):
+        return replace(mention, role="output")
+    if mention.role is None and any(given.name in mention.names for given in state.inputs):
+        return replace(mention, role="input")
+    return mention
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def _take_inputs(state: Reading, given: list[Mention]) -> bool:
+    """Add the inputs a round names, or put them in place of the old ones; True when they replaced some."""
+    known = {one.name for one in state.inputs}
+    fresh = [_input(mention, name) for mention in given for name in mention.names if name not in known]
+    new = next((match for mention in given if (match := _NEW_INPUTS.search(mention.sentence))), None)
+    replaced = bool(fresh and state.inputs and new)
+    if new and replaced:  # "change the input to" is about the first, what the work is done on; "inputs" about all
+        state.inputs = [] if new["all"] or new["these"] else state.inputs[1:]
+    state.inputs = [*fresh, *state.inputs] if replaced else [*state.inputs, *fresh]
+    return replaced
+
+
+def _input(mention: Mention, name: str) -> Variable:
+    description = mention.description or name.replace("_", " ")
+    kind = kinds.input_type(name, description, uploaded="upload" in mention.sentence.lower())
+    return Variable(name, description, kind, kinds.media(name, description) if "file" in kind else frozenset())
+
+
+def _supposed_input(text: str) -> Variable:
+    """One input, called after what the text says is given."""
+    match = _GIVEN.search(text)
+    phrase = match["what"] if match else "request of the user"
+    noun = re.sub(r"\W+", "_", head(phrase), flags=re.ASCII).strip("_") if match else ""
+    return _input(Mention((), phrase, "input", match[0] if match else ""), noun or "query")
+
+
+def _find_the_file(state: Reading) -> None:
+    """Where the text speaks of "the document" and no input is a file, the first that is no sort of text is meant."""
+    if _OF_A_FILE.search(state.text) and not any("file" in given.kind for given in state.inputs):
+        unknown = (place for place, one in enumerate(state.inputs) if kinds.may_be_file(one.description))
+        for place in list(unknown)[:1]:
+            state.inputs[place] = replace(state.inputs[place], kind="file", media=frozenset({"document"}))
+
+
+# ---- outputs, and where a round belongs ------------------------------------------------------------------------------
+
+
+def _output(mention: Mention, name: str, text: str) -> Variable:
+    if fixed := changes.FIXED.search(mention.description):
+        kind = f"literal:{fixed[1]}"
+    elif len(mention.names) > 1 and _EXTRACTED.search(mention.description):
+        kind = "field"
+    else:
+        kind = kinds.output_kind(name, mention.description, text)
+    return Variable(name, mention.description, kind)
+
+
+def _supposed_outputs(text: str) -> list[Variable]:
+    """What a text that names no output asks for: a text, and whatever kinds it speaks of making."""
+    found = [Variable("result", "result", "text")]
+    for kind, said in _SUPPOSED.items():
+        if re.search(rf"{_MAKES}[^.;]*\b(?:{said})", text, re.IGNORECASE):
+            found.append(Variable(kind, kind, kind))
+    ending = kinds.file_kind(text)
+    if ending and re.search(_MAKES, text, re.IGNORECASE):
+        found.append(Variable("file", f"{ending} file", f"file:{ending}"))
+    return found
+
+
+def _place(
+    state: Reading,
+    text: str,
+    given: list[Mention],
+    named: list[Variable],
+    lines: Sequence[str],
+    *,
+    first: bool,
+    anew: bool,
+) -> None:
+    """The part of a round: another case, the outputs of all cases, the work anew, or more work for every run."""
+    part = Part(text)
+    if not first and not anew and _is_alternative(state, text, given):
+        _open_case(state, part, given)
+    if part.case is not None:
+        part.outputs = changes.outputs_of_case(state, text, named, lines)
+        state.parts.append(part)
+        return
+    if not first:
+        changes.change_formats(state, text)
+        changes.keep_or_drop(state, named, lines)
+    choice = next((one for one in reversed(state.parts) if one.case or lists_cases(one.text)), None)
+    if choice and named and _MERGES.search(text):
+        choice.outputs = [*(output for output in choice.outputs if output.wanted), *named]
+    elif anew:
+        part.outputs = [*state.parts[0].outputs, *named]
+        state.parts[0] = part
+    else:
+        part.outputs = named
+        state.parts.append(part)
+
+
+def _is_alternative(state: Reading, text: str, given: list[Mention]) -> bool:
+    """Whether a round adds a case of which only one runs, rather than more work for every run."""
+    if not _NEW_CASE.search(text) and not any(part.case for part in state.parts):
+        return bool(given) and bool(_MAY_INSTEAD.search(text))
+    if lists_cases(text) or _PARALLEL.search(text):
+        return False
+    return bool(_CHOICE.search(text) and _CASE_WORD.search(text))
+
+
+def _open_case(state: Reading, part: Part, given: list[Mention]) -> None:
+    """Another source for the same work, or a case beside all that stands so far."""
+    sources = [name for mention in given for name in mention.names if _MAY.search(mention.sentence)]
+    if sources:
+        state.other_source = sources[-1]
+        part.idle = True
+        return
+    for earlier in state.parts:
+        if earlier.case is None:
+            earlier.case = case_name(earlier.text)
+    part.case = case_name(part.text)

@@ -5,54 +5,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _GIVEN: Final = {
-    "file": "a document file",
-    "array[file]": "a list of document files",
-    "number": "the number",
+    "file": "a document file", "array[file]": "a list of document files", "number": "the number",
     "boolean": "whether to do so",
-}
+}  # fmt: skip
 _MADE: Final = {
-    "text2image": "an image",
-    "tts": "an audio file",
-    "echarts": "a chart",
-    "mermaid-converter": "a diagram",
-}
+    "text2image": "an image", "tts": "an audio file", "echarts": "a chart", "mermaid-converter": "a diagram",
+}  # fmt: skip
 _WORKS: Final = frozenset({"llm", "template-transform"})
 
 
 def as_round(plan: Mapping[str, Any]) -> str:
     """What the plan does, in the words of a requirement; empty for what is no plan."""
-    nodes = [
-        node for node in plan.get("nodes_info", []) if isinstance(node, dict) and isinstance(node.get("param"), dict)
-    ]
+    nodes = [node for node in plan.get("nodes_info", []) if isinstance(node, dict)]
+    nodes = [node for node in nodes if isinstance(node.get("param"), dict)]
     kinds = {str(node.get("id")): _kind(node) for node in nodes}
-    given = [_given(entry) for node in nodes for entry in _entries(node, "start", "variables")]
-    made = [_made(entry, kinds) for node in nodes for entry in _entries(node, "end", "outputs")]
-    steps = [f"Then, {node['title']}." for node in nodes if node.get("type") in _WORKS and node.get("title")]
-    said = [
-        f"The user will provide {', '.join(given)} as input." if given else "",
-        *steps,
-        f"The workflow needs to output {', '.join(made)}." if made else "",
+    given = [
+        f"{_GIVEN.get(str(what), 'the text')} (variable {name})" for name, what in _pairs(nodes, "start", "variables")
     ]
-    return " ".join(part for part in said if part)
+    made = [
+        f"{kinds.get(str(what[-1]) if isinstance(what, list) and what else '', 'the text')} (variable {name})"
+        for name, what in _pairs(nodes, "end", "outputs")
+    ]
+    said = [f"The user will provide {', '.join(given)} as input."] if given else []
+    said += [f"Then, {node['title']}." for node in nodes if node.get("type") in _WORKS and node.get("title")]
+    said += [f"The workflow needs to output {', '.join(made)}."] if made else []
+    return " ".join(said)
 
 
-def _entries(node: Mapping[str, Any], kind: str, field: str) -> list[list[Any]]:
-    entries = node["param"].get(field) if node.get("type") == kind else None
-    return (
-        [entry for entry in entries if isinstance(entry, list) and len(entry) > 1] if isinstance(entries, list) else []
-    )
-
-
-def _given(entry: list[Any]) -> str:
-    return f"{_GIVEN.get(str(entry[1]), 'the text')} (variable {entry[0]})"
-
-
-def _made(entry: list[Any], kinds: Mapping[str, str]) -> str:
-    source = str(entry[1][-1]) if isinstance(entry[1], list) and entry[1] else ""
-    return f"{kinds.get(source, 'the text')} (variable {entry[0]})"
+def _pairs(nodes: list[dict[str, Any]], kind: str, field: str) -> Iterator[tuple[Any, Any]]:
+    for node in nodes:
+        entries = node["param"].get(field) if node.get("type") == kind else None
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, list) and len(entry) > 1:
+                yield entry[0], entry[1]
 
 
 def _kind(node: Mapping[str, Any]) -> str:

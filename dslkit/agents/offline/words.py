@@ -1,7 +1,4 @@
-"""How requirement texts name variables: where, with which words around, and whether they are given or made.
-
-Everything here is about how people word requirements in general; no requirement is known by its content.
-"""
+"""Words, phrases and sentences of requirements, and the variables they name: where, and whether given or made."""
 
 from __future__ import annotations
 
@@ -9,13 +6,27 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dslkit.agents.offline.lexicon import any_of, anywhere, words
-
 Role = Literal["input", "output"]
 
+ALIKE: Final = 0.6  # share of a phrase's words from which on it means the thing compared with
 MAX_DESCRIPTION: Final = 160
 MAX_SENTENCE: Final = 1_000
 MAX_TEXT: Final = 20_000
+
+
+def words(*texts: str) -> frozenset[str]:
+    """The words of some lines."""
+    return frozenset(word for text in texts for word in text.split())
+
+
+def any_of(*forms: str) -> re.Pattern[str]:
+    """Any of the forms as whole words, in either case."""
+    return re.compile(rf"\b(?:{'|'.join(forms)})\b", re.IGNORECASE)
+
+
+def anywhere(*forms: str) -> re.Pattern[str]:
+    """Any of the forms, in either case, wherever they begin and end."""
+    return re.compile("|".join(forms), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ INPUT_CUE: Final = any_of(
     r"provid\w+|inputs?|upload\w*|enter(?:s|ed|ing)?|suppl(?:y|ies|ied)|submit\w*|giv(?:e|es|en|ing)|past(?:e|es|ed)",
     r"accept\w*|tak(?:e|es|ing)|(?:workflow|system|it) (?:receives?|gets)|types? in|fills? in|choos(?:e|es)|selects?",
     r"specif(?:y|ies)|hands? in|sends?",
+    r"users?\b[^.;]{0,80}?\b(?:says?|states?|names?|tells?|describes?|asks?|picks?|sets?|mentions?|attach(?:es)?)",
 )
 OUTPUT_CUE: Final = any_of(
     r"outputs?|outputting|generat(?:e|es|ed|ing)|returns?|returning|produc(?:e|es|ed|ing)|obtain(?:s|ing)?",
@@ -68,6 +80,7 @@ OUTPUT_CUE: Final = any_of(
     r"(?:convert|turn|transform)\w*\b[^,.;()]*?\b(?:in)?to|chang\w+ (?:it|them|this) (?:in)?to",
 )
 _AS_ROLE: Final = re.compile(r"[^.;]{0,40}?\bas (?:an? |the )?(?:\w+ )?(?P<role>input|output)s?\b", re.IGNORECASE)
+_INDIRECT: Final = re.compile(r"\b(?:what|how|whether)\b.*$", re.IGNORECASE)  # "says what the chart should show"
 _DECIDES: Final = re.compile(r"\b(?:based on|according to|depending on)\s+[^,.;]*$", re.IGNORECASE)
 _USER_GIVES: Final = re.compile(
     r"\busers?\s+(?:\w+\s+){0,3}(?:provid|upload|enter|suppl|submit|choos|select|specif|giv|input)\w*\b[^.;]*$",
@@ -100,7 +113,7 @@ def mentions(sentence: str) -> list[Mention]:
         if names:
             before, after = sentence[last_end : match.start()], sentence[match.end() :]
             role = _role(before, after) or role
-            described = _phrase_before(before) or _phrase_after(after)
+            described = _phrase_before(before)
             found.append(Mention(names, described, role, sentence, aside=bool(_ASIDE.search(before))))
             last_end = match.end()
     return found
@@ -122,6 +135,7 @@ def _names(match: re.Match[str]) -> tuple[str, ...]:
 
 def _role(before: str, after: str) -> Role | None:
     """By the last cue before the name, unless what follows says "as input"."""
+    before = _INDIRECT.sub("", before)
     said = _AS_ROLE.match(after)
     if said:
         return "input" if said["role"].lower() == "input" else "output"
@@ -144,17 +158,13 @@ _LEAD: Final = re.compile(
     r"|finally|then|be|is|are|in|of|this|user'?s?)\b)+",
     re.IGNORECASE,
 )
-# "a cover image into an output called x": the phrase ends before the place it goes to.
+# "a cover image into an output called x", "a draft, stored in the variable y": the phrase ends before the place.
 _PLACE: Final = re.compile(
-    r"\s+(?:(?:goes|is stored|stored|put|saved|written)\s+)?(?:in)?(?:to|as|in|under)\s+(?:the|an?)\s+(?:\w+\s+)?"
-    r"(?:outputs?|inputs?|variables?|fields?)\s*$"
-    r"|\s+as (?:an? )?(?:\w+ )?inputs?\s*$"
-    r"|,?\s+(?:is |be )?(?:stored|put|saved|written|kept)\s+(?:into|in|as|under)\s+the\s*$",
+    r",?\s+(?:(?:goes|(?:is |be )?(?:stored|put|saved|written|kept))\s+)?(?:in)?(?:to|as|in|under)\s+(?:the|an?)\s+"
+    r"(?:\w+\s+)?(?:outputs?|inputs?|variables?|fields?)?\s*$",
     re.IGNORECASE,
 )
-# "the story and the cover image": the name belongs to the last of them.
-_CONJUNCT: Final = re.compile(r",?\s+and\s+(?:the|an?)\s+")
-_AFTER: Final = re.compile(r"\s*(?:\(|for|with|holding|containing|is|:|–|—|-)\s*([^,.;()]{3,80})")
+_CONJUNCT: Final = re.compile(r",?\s+and\s+(?:the|an?)\s+")  # in "the story and the cover" the name is the last one's
 
 
 def _phrase_before(before: str) -> str:
@@ -166,12 +176,6 @@ def _phrase_before(before: str) -> str:
         if phrase:
             return _CONJUNCT.split(phrase)[-1][:MAX_DESCRIPTION]
     return ""
-
-
-def _phrase_after(text: str) -> str:
-    """The phrase may follow the name: "variable x for the city"."""
-    match = _AFTER.match(text)
-    return _LEAD.sub("", match[1]).strip() if match else ""
 
 
 # ---- comparing phrases -----------------------------------------------------------------------------------------------
