@@ -25,7 +25,8 @@ _UNPRINTABLE = {code: "�" for code in (*range(32), *range(127, 160)) if chr(co
 
 def plain(value: object) -> str:
     """Text as it may be shown: what a model wrote must not steer the terminal."""
-    return "" if value is None else str(value).translate(_UNPRINTABLE)
+    text = format(value, "f") if isinstance(value, Decimal) else "" if value is None else str(value)  # never 9E-7
+    return text.translate(_UNPRINTABLE)
 
 
 def say(message: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
@@ -10,7 +11,6 @@ from dslkit.notebooks import document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 MIME_TYPE = "application/vnd.dslkit.results+json"
 
@@ -21,14 +21,14 @@ def record(**values: object) -> None:
     display({MIME_TYPE: values, "text/plain": shown}, raw=True)  # type: ignore[no-untyped-call]  # IPython is typed in parts
 
 
-def results(path: Path) -> Mapping[str, Any]:
+def results(path: str | Path) -> Mapping[str, Any]:
     """All values that an executed notebook recorded; of two with the same name the later one.
 
     Raises:
         UsageError: the file is no notebook.
     """
     found: dict[str, Any] = {}
-    for cell in document.load(path)["cells"]:
+    for cell in document.load(Path(path))["cells"]:
         for output in cell.get("outputs", ()):
             found |= output.get("data", {}).get(MIME_TYPE, {})
     return found

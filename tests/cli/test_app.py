@@ -6,10 +6,12 @@ import errno
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dslkit.cli.terminal import plain
 from dslkit.errors import AccountError, UsageError
 
 if TYPE_CHECKING:
@@ -82,3 +84,8 @@ def test_other_errors_keep_their_traceback(dslkit: Dslkit, monkeypatch: pytest.M
     monkeypatch.setattr("dslkit.ledger.Ledger.snapshot", fail)
     with pytest.raises(PermissionError):
         dslkit("runs")
+
+
+def test_small_sums_are_written_out() -> None:
+    """Decimal's own 9E-7 is no price that anybody can read."""
+    assert [plain(Decimal(text)) for text in ("9E-7", "0E-9", "12.50")] == ["0.0000009", "0.000000000", "12.50"]

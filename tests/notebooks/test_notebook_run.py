@@ -173,7 +173,7 @@ def test_the_error_message_carries_no_key(notebook: Callable[..., Path], monkeyp
 def test_recorded_results_are_read_back(notebook: Callable[..., Path], tmp_path: Path) -> None:
     path = notebook("from dslkit.notebooks import record\nrecord(items=1, names=['a'])", "record(items=2)")
     assert run(path, tmp_path / "out.ipynb").status == "completed"
-    assert results(tmp_path / "out.ipynb") == {"items": 2, "names": ["a"]}
+    assert results(str(tmp_path / "out.ipynb")) == {"items": 2, "names": ["a"]}
 
 
 @pytest.mark.parametrize("place", ["missing/out.ipynb", "folder.ipynb", "file/out.ipynb"])
