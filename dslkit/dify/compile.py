@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dslkit.dify import layout
-from dslkit.dify.compile_nodes import UPLOAD_METHODS, Context, build_data
 from dslkit.dify.derive import derive
+from dslkit.dify.node_forms import build_data
+from dslkit.dify.node_values import UPLOAD_METHODS, Context
 from dslkit.dify.nodes import DEFAULT_HANDLE, PREFIXES, handles_of, is_one_of, mappings, node_kind
 from dslkit.dify.references import ID_PATTERN, LOOSE_REFERENCE
 from dslkit.dify.tools import DEFAULT_MODEL, TOOLS, dependency, plugin_of

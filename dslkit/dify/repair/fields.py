@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dslkit.dify.check.conditions import fitting
-from dslkit.dify.compile_nodes import ALL_FILE_TYPES, UPLOAD_METHODS
 from dslkit.dify.derive import type_of
+from dslkit.dify.node_values import ALL_FILE_TYPES, UPLOAD_METHODS
 from dslkit.dify.nodes import ANY, CODE_OUTPUT_TYPES
 from dslkit.dify.references import copy_data, value_at
 
