@@ -46,7 +46,7 @@ class Connection:
 
     ``answer`` selects the server without a network.  ``limits`` None takes those of the settings (offline: none).
     ``cache`` True answers equal requests from ``home``/cache, a store answers from its own folder.  ``recorder`` None
-    records in the ledger of the home.
+    records in the ledger of the home.  Prompts and answers are stored there only with ``store_content``.
     """
 
     answer: Answerer | None = None
@@ -55,6 +55,7 @@ class Connection:
     cache: AnswerStore | bool = False
     recorder: Recorder | None = None
     on_attempt: AttemptHook | None = None
+    store_content: bool = False
     latency_s: float = 0.0
 
 
@@ -104,7 +105,8 @@ def acomplete_many(
 
     A request is the keyword arguments of ``chat.completions.create``.  ``options`` are fields of ``ManyOptions``
     (``at_once``, ``in_order``, ``checkpoint``, ``on_progress``), and those of ``async_openai_client`` unless a
-    ``client`` is given.  Raises AccountError when the provider refuses the key, the model or the account.
+    ``client`` is given.  Raises AccountError when the provider refuses the key, the model or the account, and
+    BudgetError when a budget is spent.
     """
     own, rest = _split(options, ManyOptions)
     own.setdefault("at_once", _at_once(rest, settings))
@@ -192,6 +194,7 @@ class _Wiring:
             max_wait_s=limits.max_wait_s,
             cache=self._cache(),
             budget=self._budget(),
+            store_content=self._connection.store_content,
         )
 
     @property

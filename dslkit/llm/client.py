@@ -7,6 +7,8 @@ and what it makes for proxies is wrapped.
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import functools
 import json
 import weakref
@@ -25,7 +27,7 @@ from openai import (
 )
 from openai._models import FinalRequestOptions
 
-from dslkit.llm.door import Door
+from dslkit.llm.door import Door, is_inside
 from dslkit.llm.transport import AsyncSeamTransport, SeamTransport, telling_when_bytes_leave
 
 if TYPE_CHECKING:
@@ -59,10 +61,10 @@ class _AioHttpClient(DefaultAioHttpClient):
         super().__init__(**options)
 
     def _init_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
-        return AsyncSeamTransport(_stamped(super()._init_transport(*args, **options)), self.seam)
+        return AsyncSeamTransport(_PerLoop(super()._init_transport(*args, **options)), self.seam)
 
     def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.AsyncBaseTransport:
-        return AsyncSeamTransport(_stamped(super()._init_proxy_transport(*args, **options)), self.seam)
+        return AsyncSeamTransport(_PerLoop(super()._init_proxy_transport(*args, **options)), self.seam)
 
 
 class _AsyncHttpxClient(DefaultAsyncHttpxClient):
@@ -106,6 +108,8 @@ class _AsyncOpenAI(AsyncOpenAI):
         return door or Door()
 
     async def request(self, *args: Any, **options: Any) -> Any:
+        if is_inside():
+            return await super().request(*args, **options)
         async with self.door.visit():
             return await super().request(*args, **options)
 
@@ -186,18 +190,36 @@ def seam_of(client: object) -> Seam | None:
     return seam
 
 
-def _stamped(transport: Any) -> httpx2.AsyncBaseTransport:
-    """Make the SDK's aiohttp transport open sessions that tell when bytes leave."""
+class _PerLoop(httpx2.AsyncBaseTransport):
+    """The SDK's aiohttp transport, once for each event loop: a session dies with its loop, a client need not."""
 
-    def session() -> aiohttp.ClientSession:
-        transport.client = None
-        made: aiohttp.ClientSession = transport.get_client()
-        made.trace_configs.append(telling_when_bytes_leave())
-        weakref.finalize(transport, _let_go, made)
-        return made
+    def __init__(self, transport: Any) -> None:
+        self._unused = transport
+        self._of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
 
-    transport.client = session
-    return transport  # type: ignore[no-any-return]  # the SDK's vendored class is untyped here
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        loop = asyncio.get_running_loop()
+        transport = self._of_loop.get(loop)
+        if transport is None:
+            transport = self._of_loop[loop] = copy.copy(self._unused)
+            transport.client = _session(transport)
+        response: httpx2.Response = await transport.handle_async_request(request)
+        return response
+
+    async def aclose(self) -> None:
+        transport = self._of_loop.pop(asyncio.get_running_loop(), None)
+        self._of_loop.clear()
+        if transport is not None:
+            await transport.aclose()
+
+
+def _session(transport: Any) -> aiohttp.ClientSession:
+    """A session as the SDK opens it that tells when bytes leave, and is closed when the transport goes."""
+    transport.client = None
+    made: aiohttp.ClientSession = transport.get_client()
+    made.trace_configs.append(telling_when_bytes_leave())
+    weakref.finalize(transport, _let_go, made)
+    return made
 
 
 def _let_go(session: aiohttp.ClientSession) -> None:

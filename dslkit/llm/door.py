@@ -27,8 +27,13 @@ def through() -> None:
         visit.leave()
 
 
+def is_inside() -> bool:
+    """Whether the call made here has been let in."""
+    return _inside.get() is not None
+
+
 class Visit:
-    """One call's stay inside; an asynchronous context manager.  Whoever is inside already just walks on."""
+    """One call's stay inside; an asynchronous context manager."""
 
     __slots__ = ("_door", "_there", "_token")
 
@@ -37,10 +42,9 @@ class Visit:
         self._there = False
 
     async def __aenter__(self) -> None:
-        if _inside.get() is None:
-            await self._door.enter()
-            self._there = True
-        self._token = _inside.set(self if self._there else _inside.get())
+        await self._door.enter()
+        self._there = True
+        self._token = _inside.set(self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

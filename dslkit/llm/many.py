@@ -13,14 +13,14 @@ import queue
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dslkit.errors import BudgetError
 from dslkit.llm.account import account_error
 from dslkit.llm.client import post
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import httpx2
     from openai import AsyncOpenAI
 
@@ -63,7 +63,7 @@ class ManyOptions:
 
     at_once: int = DEFAULT_AT_ONCE
     in_order: bool = False
-    checkpoint: Path | None = None
+    checkpoint: str | Path | None = None
     on_progress: Progress | None = None
 
     def __post_init__(self) -> None:
@@ -76,8 +76,8 @@ async def acomplete_many(
 ) -> AsyncIterator[Completed]:
     """Complete (key, request) pairs, a request being the keyword arguments of ``chat.completions.create``.
 
-    Errors are values, but for one that concerns the account (wrong key, unknown model, no credit): that is raised as
-    AccountError, since all that follows would meet it too.
+    Errors are values, but for those that all that follows would meet too, which are raised once what was under way is
+    handed out: AccountError (wrong key, unknown model, no credit) and BudgetError.
     """
     work = _Work(asks, client, options or ManyOptions())
     workers = [asyncio.ensure_future(work.run()) for _ in range(work.options.at_once)]
@@ -89,8 +89,8 @@ async def acomplete_many(
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         work.close()
-    if work.account_error is not None:
-        raise work.account_error
+    if work.stopped_by is not None:
+        raise work.stopped_by
 
 
 def complete_many(
@@ -112,21 +112,21 @@ class _Work:
 
     def __init__(self, asks: Asks, client: AsyncOpenAI, options: ManyOptions) -> None:
         self.options = options
-        self.account_error: AccountError | None = None
+        self.stopped_by: AccountError | BudgetError | None = None
         self._client = client
         self._asks = aiter(asks) if isinstance(asks, AsyncIterable) else _as_async(asks)
         self._pulling = asyncio.Lock()
         self._pulled = 0
         self._room = asyncio.Semaphore(options.at_once * (1 + _UNTAKEN))
         self._finished: asyncio.Queue[tuple[int, Completed] | BaseException | None] = asyncio.Queue()
-        self._checkpoint = Checkpoint(options.checkpoint) if options.checkpoint is not None else None
+        self._checkpoint = Checkpoint(Path(options.checkpoint)) if options.checkpoint is not None else None
         self._done = 0
         self._failed = 0
 
     async def run(self) -> None:
         """One of those that ask; ends with the requests."""
         try:
-            while self.account_error is None:
+            while self.stopped_by is None:
                 await self._room.acquire()
                 async with self._pulling:
                     place, (key, request) = self._pulled, await anext(self._asks)
@@ -179,7 +179,8 @@ class _Work:
         try:
             answer = _decoded(await post(self._client, _PATH, request))
         except Exception as error:  # noqa: BLE001 - errors are values here
-            self.account_error = self.account_error or account_error(error)
+            stops = error if isinstance(error, BudgetError) else account_error(error)
+            self.stopped_by = self.stopped_by or stops
             return Completed(key=key, error=error)
         if self._checkpoint is not None:
             self._checkpoint.put(key, answer)

@@ -6,11 +6,12 @@ import asyncio
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dslkit.connect import async_openai_client
+from dslkit.connect import acomplete_many, async_openai_client
 from dslkit.errors import BudgetError
 from dslkit.ledger import Ledger
 from dslkit.llm import attributed
@@ -147,3 +148,30 @@ async def test_over_http_with_the_ledger(server: FakeServer, tmp_path: Path) -> 
     ledger.recorder().flush()
     (spent,) = ledger.sql("SELECT sum(cost_usd) FROM calls").fetchall()[0]
     assert spent <= Decimal("0.0005")
+
+
+async def test_a_spent_budget_stops_a_batch(server: FakeServer, tmp_path: Path) -> None:
+    """An endless source: what fits is answered, then the budget is named as the reason, not the account."""
+    server.reset()
+    settings = Settings(
+        home=tmp_path, openai_api_key="k", openai_base_url=server.url, budget_per_run_usd=Decimal("0.0005")
+    )
+    many = acomplete_many(((number, request(number)) for number in count()), settings=settings, limits=UNLIMITED)
+    answered, refused = 0, 0
+    with attributed(run_id="r1"), pytest.raises(BudgetError, match="budgeted for this run"):  # noqa: PT012 - it ends so
+        async for done in many:
+            answered += done.error is None
+            refused += isinstance(done.error, BudgetError)
+    assert answered > 3
+    assert 1 <= refused <= 64
+    assert server.stats()["received"] == answered
+
+
+def test_a_clock_set_back_frees_nothing(tmp_path: Path) -> None:
+    """Set back over midnight and right again: what was spent today is still spent."""
+    budget = new_budget(tmp_path, per_day_usd=Decimal("0.03"))
+    for _ in range(3):
+        reserve(budget)
+    reserve(budget, moment=NOON - timedelta(days=1))
+    with pytest.raises(BudgetError):
+        reserve(budget)

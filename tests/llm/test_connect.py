@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import signal
 import subprocess
@@ -11,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from dslkit.connect import Connection, async_http_client, async_openai_client, http_client, openai_client
+from dslkit.connect import (
+    Connection,
+    async_http_client,
+    async_openai_client,
+    http_client,
+    openai_client,
+    throttle_status,
+)
 from dslkit.errors import SettingsError
 from dslkit.ledger import Ledger
 from dslkit.llm.limits import UNLIMITED, Limits
@@ -153,3 +162,27 @@ async def test_no_limits_means_no_file(tmp_path: Path) -> None:
     async with async_openai_client(answer=lambda _: "Hi", settings=settings, limits=UNLIMITED) as client:
         await client.chat.completions.create(**ASK)
     assert not (tmp_path / "throttle").exists()
+
+
+@pytest.mark.shared
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections a dead loop has left open
+def test_one_client_in_two_loops_one_after_the_other(server: FakeServer, recorder: MemoryRecorder) -> None:
+    """As in a script that calls asyncio.run twice, the first time cut short with calls queued and in flight."""
+    server.reset(lat_median=0.05, lat_sigma=0.0)
+    limits = Limits(requests=1000, concurrency=4)
+    client = async_openai_client(api_key="k", base_url=server.url, recorder=recorder, limits=limits)
+
+    async def ask(count: int, within_s: float) -> int:
+        calls = [client.chat.completions.create(**{**ASK, "model": "gpt-4o-mini"}) for _ in range(count)]
+        try:
+            async with asyncio.timeout(within_s):
+                return len(await asyncio.gather(*calls))
+        except TimeoutError:
+            return 0
+
+    assert asyncio.run(ask(100, 0.1)) == 0
+    assert asyncio.run(ask(12, 30)) == 12
+    (lane,) = throttle_status(client)
+    assert (lane.gate.in_flight, lane.gate.waiting) == (0, 0)
+    assert recorder.open == []
+    gc.collect()  # so that what is complained of is complained of here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ import pytest
 
 from dslkit.errors import TooLargeError, WaitTooLongError
 from dslkit.llm.gate import Gate, Permit
-from dslkit.llm.sharing import MemoryState
+from dslkit.llm.sharing import MemoryState, file_state
 from dslkit.llm.throttle import Limit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dslkit.records import Priority
 
 pytestmark = pytest.mark.anyio
@@ -192,3 +195,15 @@ async def test_a_hold_stops_everybody() -> None:
     with pytest.raises(WaitTooLongError):
         await gate.admit(1, max_wait_s=0.01)
     assert gate.status().held_s > 25
+
+
+def test_the_wall_clock_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set back by a year between two requests, it opens no window and blocks none: nobody looks at it."""
+    gate = Gate(file_state(tmp_path / "x.lane", [Limit("requests", 2, 0.2)]))
+    gate.admit_blocking(1).sent()
+    monkeypatch.setattr(time, "time", lambda: pytest.fail("the wall clock was read"))
+    gate.admit_blocking(1).sent()
+    with pytest.raises(WaitTooLongError):
+        gate.admit_blocking(1, max_wait_s=0.05)
+    gate.admit_blocking(1, max_wait_s=5.0).sent()
+    assert gate.status().windows[0].used <= 2
