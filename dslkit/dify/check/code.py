@@ -13,7 +13,7 @@ from dslkit.dify.check.report import named
 from dslkit.dify.nodes import mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from dslkit.dify.check.report import Report
     from dslkit.dify.graph import Node
@@ -176,8 +176,3 @@ def _literal_keys(value: ast.expr | None) -> frozenset[str] | None:
         return None
     keys = [key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
     return frozenset(keys) if len(keys) == len(value.keys) else None
-
-
-def declared_names(outputs: Mapping[str, object]) -> frozenset[str]:
-    """The names of a code node's declared outputs."""
-    return frozenset(map(str, outputs))

@@ -24,11 +24,11 @@ _OPERATIONS: Final = frozenset(
 )
 
 
-def _start(fields: Fields, data: Mapping[str, Any], _: frozenset[str]) -> None:
-    if "variables" not in data:
+def _start(fields: Fields) -> None:
+    if "variables" not in fields.data:
         return
     seen: set[str] = set()
-    for path, variable in fields.entries(data, "variables"):
+    for path, variable in fields.entries(fields.data, "variables"):
         name = fields.text(variable, "variable", path, empty=False)
         if name is not None:
             _variable_name(fields, name, path, seen)
@@ -89,9 +89,9 @@ def _file_types(fields: Fields, variable: Mapping[str, Any], path: str) -> None:
         )
 
 
-def _end(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
+def _end(fields: Fields) -> None:
     seen: set[str] = set()
-    for path, output in fields.entries(data, "outputs") if "outputs" not in missing else ():
+    for path, output in fields.entries(fields.data, "outputs"):
         name = fields.text(output, "variable", path, empty=False)
         if name in seen:
             fields.wrong(path, f"The end node gives {name} twice.", "Rename one of them.", "end-output-twice")
@@ -104,12 +104,12 @@ def _end(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> No
             )
 
 
-def _answer(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "answer" not in missing:
-        fields.text(data, "answer")
+def _answer(fields: Fields) -> None:
+    fields.text(fields.data, "answer")
 
 
-def _if_else(fields: Fields, data: Mapping[str, Any], _: frozenset[str]) -> None:
+def _if_else(fields: Fields) -> None:
+    data = fields.data
     if "cases" not in data:
         if data.get("conditions"):
             check_conditions(fields, data, "")
@@ -125,21 +125,21 @@ def _if_else(fields: Fields, data: Mapping[str, Any], _: frozenset[str]) -> None
         check_conditions(fields, case, path)
 
 
-def _iteration(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
+def _iteration(fields: Fields) -> None:
+    data = fields.data
     for name in ("iterator_selector", "output_selector"):
-        if name not in missing:
-            fields.selector(data, name)
+        fields.selector(data, name)
     if "error_handle_mode" in data:
         fields.choice(data, "error_handle_mode", _ERROR_MODES)
 
 
-def _loop(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
+def _loop(fields: Fields) -> None:
+    data = fields.data
     count = data.get("loop_count")
-    if "loop_count" not in missing and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+    if fields.given("loop_count") and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
         fields.wrong("loop_count", f"loop_count is {count!r}.", "Use a whole number from 1.")
-    if "logical_operator" not in missing:
-        fields.choice(data, "logical_operator", frozenset({"and", "or"}))
-    if "break_conditions" not in missing:
+    fields.choice(data, "logical_operator", frozenset({"and", "or"}))
+    if fields.given("break_conditions"):
         check_conditions(fields, data, "", "break_conditions")
     for path, variable in fields.entries(data, "loop_variables") if "loop_variables" in data else ():
         fields.text(variable, "label", path, empty=False)
@@ -147,11 +147,11 @@ def _loop(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> N
         fields.choice(variable, "value_type", frozenset({"variable", "constant"}), path)
 
 
-def _aggregator(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    variables = data.get("variables")
-    settings = data.get("advanced_settings")
+def _aggregator(fields: Fields) -> None:
+    variables = fields.data.get("variables")
+    settings = fields.data.get("advanced_settings")
     grouped = isinstance(settings, Mapping) and settings.get("group_enabled") is True
-    if "variables" in missing:
+    if not fields.given("variables"):
         return
     if not isinstance(variables, list):
         fields.wrong("variables", "variables is not a list of references.", "List [node id, output] pairs.")
@@ -164,18 +164,17 @@ def _aggregator(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]
         fields.selector({str(n): entry for n, entry in enumerate(variables)}, str(index), "variables")
 
 
-def _assigner(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "items" in missing:
-        return
-    for path, item in fields.entries(data, "items"):
+def _assigner(fields: Fields) -> None:
+    for path, item in fields.entries(fields.data, "items"):
         fields.selector(item, "variable_selector", path)
         fields.choice(item, "input_type", frozenset({"variable", "constant"}), path)
         fields.choice(item, "operation", _OPERATIONS, path)
 
 
-def _list(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
+def _list(fields: Fields) -> None:
+    data = fields.data
     fields.selector(data, "variable")
-    parts = {name: fields.mapping(data, name) for name in ("filter_by", "order_by", "limit") if name not in missing}
+    parts = {name: fields.mapping(data, name) for name in ("filter_by", "order_by", "limit")}
     limit = parts.get("limit")
     if limit and limit.get("enabled") and not isinstance(limit.get("size"), int):
         fields.wrong("limit/size", f"limit.size is {limit.get('size')!r}.", "Use a whole number.")
@@ -191,7 +190,7 @@ def _list(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> N
         )
 
 
-_Rule = Callable[[Fields, Mapping[str, Any], frozenset[str]], None]
+_Rule = Callable[[Fields], None]
 FLOW_RULES: Final[Mapping[str, _Rule]] = {
     "start": _start,
     "end": _end,

@@ -11,7 +11,6 @@ from dslkit.dify.check.shape import Fields
 from dslkit.dify.check.work_nodes import WORK_RULES
 from dslkit.dify.nodes import (
     OLD_NAMES,
-    NodeKind,
     is_one_of,
     node_kind,
 )
@@ -72,21 +71,17 @@ def _type(node: Node, report: Report) -> None:
         return
     if is_one_of(node.data.get("type"), OLD_NAMES):
         report.note("node-type-old", f"{node.data['type']} is the older name of {kind.type}.", "", node, "type")
-    fields = Fields(node, report)
     if node.type == "assigner" and "assigned_variable_selector" in node.data:
         report.note("assigner-old", f"{named(node)} has the form of older versions.", "", node)
         return
-    missing = _missing(node, kind)
+    missing = [name for name in kind.required if node.data.get(name) is None]
+    fields = Fields(node, report, missing)
     for name in missing:
         fields.wrong(name, f"{named(node)} has no {name}.", f"Give the {kind.type} node {name}.", "node-field-missing")
     rule = FLOW_RULES.get(kind.type) or WORK_RULES.get(kind.type)
     if rule:
-        rule(fields, {name: value for name, value in node.data.items() if value is not None}, frozenset(missing))
+        rule(fields)
     _error_strategy(fields)
-
-
-def _missing(node: Node, kind: NodeKind) -> list[str]:
-    return [name for name in kind.required if node.data.get(name) is None]
 
 
 def _error_strategy(fields: Fields) -> None:

@@ -24,8 +24,8 @@ _RESERVED_PARAMETERS: Final = frozenset({"__reason", "__is_success"})
 _NAME: Final = re.compile(r"[^\W\d]\w*")
 
 
-def _model(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "model" in missing or (model := fields.mapping(data, "model")) is None:
+def _model(fields: Fields) -> None:
+    if (model := fields.mapping(fields.data, "model")) is None:
         return
     for name in ("provider", "name"):
         value = model.get(name)
@@ -37,8 +37,9 @@ def _model(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> 
         fields.wrong("model/mode", f"model.mode is {model.get('mode')!r}.", "Use chat or completion.", "model-mode")
 
 
-def _llm(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    _model(fields, data, missing)
+def _llm(fields: Fields) -> None:
+    data = fields.data
+    _model(fields)
     template = data.get("prompt_template")
     if isinstance(template, list):
         for path, message in fields.entries(data, "prompt_template"):
@@ -50,26 +51,24 @@ def _llm(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> No
             fields.wrong(
                 "prompt_template", f"{named(fields.node)} has an empty prompt.", "Write a prompt.", "prompt-empty"
             )
-    elif not isinstance(template, Mapping) and "prompt_template" not in missing:
+    elif not isinstance(template, Mapping) and fields.given("prompt_template"):
         fields.wrong("prompt_template", "prompt_template is no list of messages.", "Write [{role, text}, …].")
-    if "context" not in missing:
-        _context(fields, data)
+    _context(fields)
 
 
-def _context(fields: Fields, data: Mapping[str, Any]) -> None:
-    context = fields.mapping(data, "context")
+def _context(fields: Fields) -> None:
+    context = fields.mapping(fields.data, "context")
     if context is not None and not isinstance(context.get("enabled"), bool):
         fields.wrong("context/enabled", "context.enabled is neither true nor false.", "Set it to false.")
     if context and context.get("enabled") and context.get("variable_selector"):
         fields.selector(context, "variable_selector", "context")
 
 
-def _code(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "variables" not in missing:
-        _named_selectors(fields, data)
-    if "code_language" not in missing:
-        fields.choice(data, "code_language", frozenset({"python3", "javascript"}))
-    if "outputs" in missing or (outputs := fields.mapping(data, "outputs")) is None:
+def _code(fields: Fields) -> None:
+    data = fields.data
+    _named_selectors(fields)
+    fields.choice(data, "code_language", frozenset({"python3", "javascript"}))
+    if (outputs := fields.mapping(data, "outputs")) is None:
         return
     for name, spec in outputs.items():
         type_ = spec.get("type") if isinstance(spec, Mapping) else None
@@ -82,9 +81,9 @@ def _code(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> N
             )
 
 
-def _named_selectors(fields: Fields, data: Mapping[str, Any]) -> None:
+def _named_selectors(fields: Fields) -> None:
     seen: set[str] = set()
-    for path, variable in fields.entries(data, "variables"):
+    for path, variable in fields.entries(fields.data, "variables"):
         name = fields.text(variable, "variable", path, empty=False)
         if name in seen:
             fields.wrong(
@@ -96,47 +95,42 @@ def _named_selectors(fields: Fields, data: Mapping[str, Any]) -> None:
         fields.selector(variable, "value_selector", path)
 
 
-def _template(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "variables" not in missing:
-        _named_selectors(fields, data)
-    if "template" not in missing:
-        fields.text(data, "template")
+def _template(fields: Fields) -> None:
+    _named_selectors(fields)
+    fields.text(fields.data, "template")
 
 
-def _http(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "method" not in missing and str(data.get("method")).lower() not in _METHODS:
+def _http(fields: Fields) -> None:
+    data = fields.data
+    if fields.given("method") and str(data.get("method")).lower() not in _METHODS:
         fields.wrong(
             "method", f"method is {data.get('method')!r}.", "Use get, post, put, patch, delete, head or options."
         )
-    if "url" not in missing:
-        fields.text(data, "url", empty=False)
+    fields.text(data, "url", empty=False)
     for name in ("headers", "params"):
-        if name not in missing:
-            fields.text(data, name)
-    if "authorization" not in missing and (authorization := fields.mapping(data, "authorization")) is not None:
+        fields.text(data, name)
+    if (authorization := fields.mapping(data, "authorization")) is not None:
         fields.choice(authorization, "type", frozenset({"no-auth", "api-key"}), "authorization")
     if "body" in data and (body := fields.mapping(data, "body")) is not None:
         fields.choice(body, "type", _BODY_TYPES, "body")
 
 
-def _classifier(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    _model(fields, data, missing)
-    if "query_variable_selector" not in missing:
-        fields.selector(data, "query_variable_selector")
-    classes = fields.entries(data, "classes") if "classes" not in missing else []
-    if "classes" not in missing and not classes:
+def _classifier(fields: Fields) -> None:
+    _model(fields)
+    fields.selector(fields.data, "query_variable_selector")
+    classes = fields.entries(fields.data, "classes")
+    if fields.given("classes") and not classes:
         fields.wrong("classes", f"{named(fields.node)} has no classes.", "Name at least two.", "class-missing")
     for path, entry in classes:
         fields.text(entry, "id", path, empty=False)
         fields.text(entry, "name", path)
 
 
-def _extractor(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    _model(fields, data, missing)
-    if "query" not in missing:
-        fields.selector(data, "query")
-    parameters = fields.entries(data, "parameters") if "parameters" not in missing else []
-    if "parameters" not in missing and not parameters:
+def _extractor(fields: Fields) -> None:
+    _model(fields)
+    fields.selector(fields.data, "query")
+    parameters = fields.entries(fields.data, "parameters")
+    if fields.given("parameters") and not parameters:
         fields.wrong("parameters", f"{named(fields.node)} extracts nothing.", "Name a parameter.", "parameter-missing")
     for path, parameter in parameters:
         _parameter(fields, parameter, path)
@@ -158,20 +152,17 @@ def _parameter(fields: Fields, parameter: Mapping[str, Any], path: str) -> None:
         fields.wrong(f"{path}/required", f"{path}/required is neither true nor false.", "Set it.")
 
 
-def _document(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "variable_selector" not in missing:
-        fields.selector(data, "variable_selector")
+def _document(fields: Fields) -> None:
+    fields.selector(fields.data, "variable_selector")
 
 
-def _tool(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
+def _tool(fields: Fields) -> None:
+    data = fields.data
     for name in ("provider_id", "provider_name", "tool_name"):
-        if name not in missing:
-            fields.text(data, name, empty=False)
-    if "provider_type" not in missing:
-        fields.choice(data, "provider_type", _PROVIDER_TYPES)
-    if "tool_configurations" not in missing:
-        fields.mapping(data, "tool_configurations")
-    if "tool_parameters" in missing or (parameters := fields.mapping(data, "tool_parameters")) is None:
+        fields.text(data, name, empty=False)
+    fields.choice(data, "provider_type", _PROVIDER_TYPES)
+    fields.mapping(data, "tool_configurations")
+    if (parameters := fields.mapping(data, "tool_parameters")) is None:
         return
     for name, entry in parameters.items():
         path = f"tool_parameters/{name}"
@@ -190,21 +181,20 @@ def _tool_input(fields: Fields, entry: Mapping[str, Any], path: str) -> None:
         fields.wrong(f"{path}/value", f"{path}/value is {value!r}, not a reference.", "Write [node id, output].")
 
 
-def _knowledge(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "dataset_ids" not in missing and not isinstance(data.get("dataset_ids"), list):
+def _knowledge(fields: Fields) -> None:
+    if fields.given("dataset_ids") and not isinstance(fields.data.get("dataset_ids"), list):
         fields.wrong("dataset_ids", "dataset_ids is not a list.", "List the knowledge bases' ids.")
-    elif not missing and not data["dataset_ids"]:
+    elif fields.data.get("dataset_ids") == []:
         fields.report.warning(
             "dataset-missing", "No knowledge base is chosen.", "Choose one in Dify.", fields.node, "dataset_ids"
         )
 
 
-def _agent(fields: Fields, data: Mapping[str, Any], missing: frozenset[str]) -> None:
-    if "agent_parameters" not in missing:
-        fields.mapping(data, "agent_parameters")
+def _agent(fields: Fields) -> None:
+    fields.mapping(fields.data, "agent_parameters")
 
 
-_Rule = Callable[[Fields, Mapping[str, Any], frozenset[str]], None]
+_Rule = Callable[[Fields], None]
 WORK_RULES: Final[Mapping[str, _Rule]] = {
     "llm": _llm,
     "code": _code,
