@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,3 +158,31 @@ def test_the_engine_worker_needs_no_dslkit(path: Path) -> None:
 
 def test_types_ship() -> None:
     assert (PACKAGE / "py.typed").is_file()
+
+
+PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_room_and_what_only_it_imports() -> None:
+    rows = re.findall(r"^\| `([\w.]+)/?` \| .* \| (.*)\|$", PAGE, re.MULTILINE)
+    rooms = [name.removesuffix(".py") for name, _ in rows]
+    assert rooms == [name for name in FLOORS if name in {room(path) for path in modules()}]
+    owners = {package: name.removesuffix(".py") for name, owned in rows for package in re.findall(r"\w+", owned)}
+    assert owners == ONLY_IMPORTER
+
+
+def test_the_page_names_what_is_there() -> None:
+    """Each `room.module.name` is one; a name that was changed must not live on here."""
+    named = re.findall(rf"`(?:await )?((?:{'|'.join(FLOORS)})\.[A-Za-z_][\w.]*)", PAGE)
+    gone = [name for name in named if not name.endswith((".py", ".duckdb")) and not _there(f"dslkit.{name}")]
+    assert len(named) > 40
+    assert gone == []
+
+
+def _there(name: str) -> bool:
+    """Whether a dotted name leads to a module or to something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
