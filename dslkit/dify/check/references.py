@@ -41,18 +41,20 @@ def _fault(graph: Graph, node: Node, use: Use) -> _Fault | None:
         return _prefixed(graph, node, use, refers)
     if source is None:
         return "reference-node", f"{refers}, and there is no node {use.node}.", "Refer to a node that exists."
+    return _asked_of(graph, node, use, source, refers)
+
+
+def _asked_of(graph: Graph, node: Node, use: Use, source: Node, refers: str) -> _Fault | None:
+    """What is wrong about asking a node that exists for an output."""
     if source.id == node.id:
-        if node.type in ("iteration", "loop", "assigner"):
-            return None
-        return "reference-self", f"{named(node)} refers to its own {use.field}.", "Refer to a node before it."
+        own = f"{named(node)} refers to its own {use.field}."
+        allowed = node.type in ("iteration", "loop", "assigner")
+        return None if allowed else ("reference-self", own, "Refer to a node before it.")
     if graph.value_type(use.selector) is None:
         names = [name for name in graph.outputs(source.id) if not name.startswith("__")]
         gives = ", ".join(names[:_SHOWN]) or "nothing"
-        return (
-            "reference-output",
-            f"{refers}, but {named(source)} gives {gives}.",
-            f"Refer to one of its outputs: {gives}.",
-        )
+        message = f"{refers}, but {named(source)} gives {gives}."
+        return "reference-output", message, f"Refer to one of its outputs: {gives}."
     return None if _is_own_output(graph, node, use) else _out_of_sight(graph, node, source, refers)
 
 
@@ -83,11 +85,8 @@ def _is_own_output(graph: Graph, node: Node, use: Use) -> bool:
     return inside and node.id in graph.containers_of(use.node)
 
 
-def _out_of_sight(graph: Graph, node: Node, use: Use, refers: str) -> _Fault | None:
+def _out_of_sight(graph: Graph, node: Node, source: Node, refers: str) -> _Fault | None:
     """What keeps a node from seeing an output that exists: a container's border, the order, or no run at all."""
-    source = graph.nodes[use.node]
-    if _is_own_output(graph, node, use):
-        return None
     around = {node.id, *graph.containers_of(node.id)}
     if source.parent in graph.nodes and source.parent not in around:
         message = f"{refers} inside the container {source.parent}, which it cannot see."

@@ -35,17 +35,19 @@ class Fields:
         value = owner.get(name)
         if isinstance(value, str) and not (empty or value.strip()):
             self._refuse(owner, name, path, "{} is empty.", "Fill in {}.")
-            return None
-        if isinstance(value, str):
+        elif isinstance(value, str):
             return value
-        return self._refuse(owner, name, path, f"{{}} is {_shown(value)}, not text.", "Make {} a text.")
+        else:
+            self._refuse(owner, name, path, f"{{}} is {_shown(value)}, not text.", "Make {} a text.")
+        return None
 
     def mapping(self, owner: Mapping[str, Any], name: str, path: str = "") -> Mapping[str, Any] | None:
         """A mapping; None with a finding otherwise."""
         value = owner.get(name)
         if isinstance(value, Mapping):
             return value
-        return self._refuse(owner, name, path, f"{{}} is {_shown(value)}, not a mapping.", "Make {} a mapping.")
+        self._refuse(owner, name, path, f"{{}} is {_shown(value)}, not a mapping.", "Make {} a mapping.")
+        return None
 
     def entries(self, owner: Mapping[str, Any], name: str, path: str = "") -> list[tuple[str, Mapping[str, Any]]]:
         """The mappings of a list with their paths; a finding for the list or an entry that is none."""
@@ -65,7 +67,8 @@ class Fields:
         if isinstance(value, list) and len(value) > 1 and all(isinstance(part, str) and part for part in value):
             return tuple(value)
         message, remedy = f"{{}} is {_shown(value)}, not a reference.", "Make {} a list [node id, output]."
-        return self._refuse(owner, name, path, message, remedy, "reference-shape")
+        self._refuse(owner, name, path, message, remedy, "reference-shape")
+        return None
 
     def choice(self, owner: Mapping[str, Any], name: str, choices: frozenset[str], path: str = "") -> str | None:
         """One of some words; None with a finding otherwise."""
@@ -73,7 +76,8 @@ class Fields:
         if isinstance(value, str) and value in choices:
             return value
         remedy = f"Use one of: {', '.join(sorted(choices))}."
-        return self._refuse(owner, name, path, f"{{}} is {_shown(value)}.", remedy)
+        self._refuse(owner, name, path, f"{{}} is {_shown(value)}.", remedy)
+        return None
 
     def _refuse(
         self, owner: Mapping[str, Any], name: str, path: str, message: str, remedy: str, code: str = "node-field"
