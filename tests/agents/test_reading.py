@@ -159,7 +159,7 @@ def test_cases_and_what_decides(text, cases, operators):
     if cases is not None:
         assert [part.case for part in found] == cases
     if operators is not None:
-        assert [condition.operator for condition in decide(reading, found)[1]] == operators
+        assert [test[1] for test in decide(reading, found)[1]] == operators
 
 
 @pytest.mark.parametrize(

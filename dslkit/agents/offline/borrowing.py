@@ -17,7 +17,7 @@ PLAIN_SYSTEM: Final = (
     "You are a careful expert in the field of the task. You do exactly what it says, keep to its limits, and give the"
     " result alone."
 )
-LEAST_LIKENESS: Final = 0.24  # below, a prompt is about something else more often than not
+LEAST_LIKENESS: Final = 0.35  # below, a prompt is about something else more often than not
 
 
 class _Node(NamedTuple):
@@ -36,14 +36,25 @@ def system_prompt(task: str, patterns: Sequence[Pattern] = ()) -> str:
     return PLAIN_SYSTEM
 
 
-def code(task: str, patterns: Sequence[Pattern] = (), *, gives: int, takes: int = 1) -> dict[str, Any]:
-    """The code node that does the likest work, of those with so many variables and texts as outputs."""
+def code(
+    task: str,
+    patterns: Sequence[Pattern] = (),
+    *,
+    gives: Sequence[str] = ("string",),
+    takes: int = 1,
+    runs: bool = False,
+) -> dict[str, Any]:
+    """The code node that does the likest work, of those with so many variables and outputs of these types.
+
+    Code that ``runs`` other code is another matter than code that works on texts.
+    """
     fitting = [
         one
         for one in (*_nodes(patterns), *_shipped())
         if one.type == "code"
         and len(one.param["variables"]) == takes
-        and [kind for _, kind in one.param["outputs"]] == ["string"] * gives
+        and [kind for _, kind in one.param["outputs"]] == list(gives)
+        and ("exec(" in one.param["code"]) == runs
     ]
     return _nearest(task, fitting)[1]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from dslkit.agents.offline.changes import as_in
+from dslkit.agents.offline.drafting import START
 from dslkit.agents.offline.state import Part, Reading, Variable, best
 from dslkit.agents.offline.words import ALIKE, any_of, anywhere, mentions, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+Test = list[Any]  # as in a plan: reference, operator of Dify's, value unless the operator takes none; or empty
 
 MAX_NAME: Final = 60
 MAX_WORDS_OF_AN_ITEM: Final = 5  # more is a clause, no name
@@ -62,15 +65,6 @@ _OTHERWISE: Final = anywhere(r"\b(?:otherwise|in (?:all|any) other cases?|else)\
 _EACH: Final = re.compile(r"^(?:each|every|all|both)\b(?! other)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A test of an input by an operator of Dify's; ``value`` is None where the operator takes none."""
-
-    given: Variable
-    operator: str
-    value: str | None = None
-
-
 def case_name(text: str) -> str:
     """A short name of the case that a text describes."""
     match = _CASE_FORMS.search(text)
@@ -81,6 +75,11 @@ def case_name(text: str) -> str:
 def lists_cases(text: str) -> bool:
     """Whether a text sets out several cases itself: "if A, do this; if B, do that"."""
     return len(_worded(text)) > 1
+
+
+def numbers_compared(text: str) -> list[str]:
+    """What a text compares with a number."""
+    return [match["what"] for match in _CONDITION.finditer(text) if match["number"] or match["least"]]
 
 
 def with_cases(reading: Reading) -> list[Part]:
@@ -162,37 +161,33 @@ def _last_word(phrase: str) -> str:
 # ---- what decides ----------------------------------------------------------------------------------------------------
 
 
-def decide(reading: Reading, cases: Sequence[Part]) -> tuple[list[Part], list[Condition]]:
-    """The cases in the order of the ports, and the conditions of all but the last; none where meaning decides."""
-    if _CLASSIFIER.search(reading.text):
-        return list(cases), []
+def decide(reading: Reading, cases: Sequence[Part]) -> tuple[list[Part], list[Test]]:
+    """The cases in the order of the ports, and the tests of all but the last; no tests where meaning decides."""
     given: Variable | None = None
-    tested: list[tuple[Part, Condition | None]] = []
+    tested: list[tuple[Part, Test]] = []
     for part in cases:
-        condition = _condition(reading, part.text, given)
-        given = condition.given if condition else given
-        tested.append((part, condition))
-    tested.sort(key=lambda one: one[1] is None)
-    conditions = [condition for _, condition in tested[:-1] if condition]
-    if len(conditions) < len(cases) - 1:
+        given, test = _test(reading, part.text, given)
+        tested.append((part, test))
+    tested.sort(key=lambda one: not one[1])
+    if _CLASSIFIER.search(reading.text) or not all(test for _, test in tested[:-1]):
         return list(cases), []
-    return [part for part, _ in tested], conditions
+    return [part for part, _ in tested], [test for _, test in tested[:-1]]
 
 
-def _condition(reading: Reading, text: str, before: Variable | None) -> Condition | None:
+def _test(reading: Reading, text: str, before: Variable | None) -> tuple[Variable | None, Test]:
     """What a text makes depend on an input: "if X is (not) empty", "… above 5", "… 'red'"; "it" is the one before."""
     match = _CONDITION.search(text)
     if not match:
-        return None
+        return before, []
     given = before if match["what"].lower() == "it" else best(reading.inputs, match["what"], ALIKE)
     if given is None:
-        return None
+        return before, []
     if match["how"]:
         empty = (match["how"].lower() in _EMPTY) != bool(match["not"])
         there, missing = ("exists", "not exists") if given.kind == "file" else ("not empty", "empty")
-        return Condition(given, missing if empty else there)
-    if match["value"]:
-        operator = "not contains" if match["not"] else "contains"
-        return Condition(given, operator, match["value"]) if given.kind == "string" else None
-    operator = _COMPARE.get((match["before"] or match["after"]).lower(), "=")
-    return Condition(given, operator, match["number"] or match["least"]) if given.kind == "number" else None
+        return given, [[given.name, START], missing if empty else there]
+    operator, kind = "not contains" if match["not"] else "contains", "string"
+    if not match["value"]:
+        operator, kind = _COMPARE.get((match["before"] or match["after"]).lower(), "="), "number"
+    value = match["value"] or match["number"] or match["least"]
+    return given, [[given.name, START], operator, value] if given.kind == kind else []

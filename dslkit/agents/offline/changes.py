@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from dslkit.agents.offline import kinds
 from dslkit.agents.offline.state import Variable, best
@@ -54,25 +54,18 @@ _CHART: Final = any_of("echarts", r"draw\w*\b[^.;]*\bcharts?")
 _NAMED: Final = re.compile(r"[^,()]*?\(variables?[^)]*\)")
 
 
-class Swap(NamedTuple):
-    """What a sentence puts something else in place of."""
-
-    role: Role
-    name: str
-
-
-def swap(state: Reading, line: str) -> Swap | None:
-    """For "replace X with Y (variable y)" and "instead of X … Y (variable y)" take X away."""
+def swap(state: Reading, line: str) -> tuple[Role, str] | None:
+    """For "replace X with Y (variable y)" and "instead of X … Y (variable y)" take X away; its role and name."""
     match = _SWAP.search(line)
     if not match or not mentions(line):
         return None
     old = match["old"] or match["instead"]
     if made := best(state.wanted, old, ALIKE):
         state.drop(lambda output: output.name == made.name)
-        return Swap("output", made.name)
+        return "output", made.name
     if given := best(state.inputs, old, ALIKE):
         state.inputs.remove(given)
-        return Swap("input", given.name)
+        return "input", given.name
     return None
 
 
@@ -111,7 +104,7 @@ def change_formats(state: Reading, text: str) -> None:
     if old and new:
         state.change(lambda output: output.kind == f"file:{old}", kind=f"file:{new}")
     if _CONVERTS_ALL.search(text) and _UNCHANGED.search(text) and (target := kinds.file_kind(text)):
-        state.change(lambda output: output.wanted and output.kind == "text", kind=f"file:{target}", own_text=True)
+        state.change(lambda output: output.wanted and output.kind == "text", kind=f"file:{target}")
 
 
 def keep_or_drop(state: Reading, named: Sequence[Variable], lines: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ ITERATE: Final = any_of(
     r"iterat\w*|one by one|one at a time|one after another|(\w+) by \1|loops? (?:through|over)|in (?:a )?batch(?:es)?",
     "for (?:each|every) (?:chapter|section|keyword|topic|item|entry|row|line|link|url|point|heading|question)",
 )
+SPLIT: Final = any_of(r"(?:split|divid|separat|break)\w*\s+(?:up\s+)?(?:the\s+|this\s+)?(?P<what>\w+)")
 FILTER: Final = any_of(r"list operator|filter\w*|only (?:keep|the|process|handle)|sort\w*")
 FIRST_FEW: Final = any_of(r"(?:first|top)\s+(?P<count>\d+|two|three|four|five|six|seven|eight|nine|ten)")
 RUN_CODE: Final = any_of(r"(?:execut\w+|run(?:s|ning)?) (?:the |this |that )?(?:\w+ )?(?:code|program|script)")
@@ -57,7 +58,7 @@ _FRAMES: Final = anywhere(  # sentences about what goes in and out and what the 
     r"^\s*(?:please\s+|i (?:need|want)\s+)?(?:create|build|design|make)?\s*an?\s[^.,;:]*\bworkflow\b[^.,;:]*\.?$",
 )
 _GIVES: Final = any_of(
-    r"(?:will|can|may|also|users?|must)\b[^.;]*\b(?:provid|upload|enter|suppl|submit|giv|input)\w*|inputs?",
+    r"(?:will|can|may|also|users?|must)\b[^.;]*\b(?:provid|upload|enter|suppl|submit|giv|past|input)\w*|inputs?",
 )
 _WORK: Final = any_of(
     r"(?:analy|summar|translat|writ|rewrit|generat|creat|provid|conduct|review|check|express|transform|explain|retriev"

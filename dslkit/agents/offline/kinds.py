@@ -32,7 +32,7 @@ _PHRASES: Final = {  # kinds of output that a phrase gives away wherever the wor
     "chart": any_of("charts?|graph|plot"),
     "diagram": any_of("flow ?chart|mind ?map|diagram"),
 }
-_SPOKEN: Final = any_of("audio|mp3|voice ?over|narration|podcast|speech file|spoken")
+_SPOKEN: Final = any_of("audio|mp3|voice ?over|narration|podcast|speech file|spoken|recording|read aloud")
 # Formats by the ending of the file: a file whenever named, or only where "file" is said as well, since a text can be
 # in Markdown or HTML too.
 _ALWAYS: Final = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from dslkit.agents.offline import borrowing, cues
 from dslkit.agents.offline.bench import Bench, field_name, start_value
 from dslkit.agents.offline.drafting import START, Value
-from dslkit.agents.offline.words import overlap
+from dslkit.agents.offline.state import best
+from dslkit.agents.offline.words import ALIKE, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def finish(bench: Bench) -> None:
 def fetch(bench: Bench, address: Value, text: str) -> Value:
     """Lay the request for a page, and code that cleans it where the text speaks of a page; what that gives."""
     body = bench.lay("http-request", "Content of the page", {"url": address.text}, [address], "body")
-    clean = borrowing.code("readable text of an HTML page by regular expressions", gives=1)
+    clean = borrowing.code("readable text of an HTML page by regular expressions")
     return bench.compute(clean, [body], "Text of the page")[0] if cues.WEB_PAGE.search(text) else body
 
 
@@ -94,14 +95,17 @@ def _extract_fields(bench: Bench, part: Part) -> None:
 
 def _compute(bench: Bench, part: Part) -> None:
     """What the text wants computed is done in code; the model then reads it beside the rest."""
-    charts = any(output.kind == "chart" for output in part.outputs)
+    elsewhere = cues.ITERATE.search(part.text) or any(output.kind == "chart" for output in part.outputs)
     if cues.RUN_CODE.search(part.text):
         program = bench.write(f"{_PROGRAM}\n\n{cues.task_of(part.text)}", "The program")
-        bench.ran = (program, *bench.compute(borrowing.code("run a Python program", gives=1), [program], "Its result"))
+        bench.ran = (
+            program,
+            *bench.compute(borrowing.code("run a Python program", runs=True), [program], "Its result"),
+        )
         bench.materials.extend(bench.ran)
-    elif cues.CODE.search(part.text) and not (bench.lists or part.idle or charts or bench.draft.has("code")):
+    elif cues.CODE.search(part.text) and not (bench.lists or part.idle or elsewhere or bench.draft.has("code")):
         source = bench.materials[-1] if bench.materials else bench.main_text()
-        code = borrowing.code(part.text, bench.patterns, gives=1)
+        code = borrowing.code(part.text, bench.patterns)
         bench.materials.extend(bench.compute(code, [source], "Computed"))
 
 
@@ -140,10 +144,11 @@ def _write(bench: Bench, part: Part) -> None:
 
 def _has_work(bench: Bench, part: Part) -> bool:
     """Whether a part without a text output needs a model to write something."""
-    if cues.MODEL.search(part.text) and not part.idle:
-        return True
-    if part.idle or (part.outputs and all(one.kind in DRAWN or one.kind.startswith(LITERAL) for one in part.outputs)):
+    kinds = [output.kind for output in part.outputs]
+    if part.idle or len(set(kinds)) < len(kinds):  # several of a kind get a text each
         return False
+    if kinds and all(kind in DRAWN or kind.startswith(LITERAL) for kind in kinds):
+        return bool(cues.MODEL.search(part.text))
     return not bench.texts or cues.asks_for_work(part.text)
 
 
@@ -192,11 +197,17 @@ def _listed(bench: Bench, files: Value, operator: list[Any]) -> Value:
 
 
 def _through_items(bench: Bench, task: str) -> Value:
-    """Each element of a list that the latest text holds, or of one written for it; the results under each other."""
-    if not bench.texts:
-        bench.texts.append(bench.write(f"{task}\n\nFirst list the elements to work on one by one.", "The elements"))
-    wanted = [("the elements to work on one by one, each complete in itself", "items")]
-    items = bench.extract(bench.main_text(), wanted, "array[string]")[0]
+    """Each element of a list that a text holds: the input that is split, the latest one, or one written for it."""
+    split = cues.SPLIT.search(task)
+    given = best(bench.reading.plain_inputs, split["what"], ALIKE) if split else None
+    if not bench.texts and not given:
+        bench.texts.append(bench.write(f"{task}\n\nFirst list the elements to work on, one a line.", "The elements"))
+    source = start_value(given) if given else bench.main_text()
+    if cues.CODE.search(task):
+        items = bench.compute(borrowing.code(task, gives=["array[string]"]), [source], "The elements")[0]
+    else:
+        wanted = [("the elements to work on one by one, each complete in itself", "items")]
+        items = bench.extract(source, wanted, "array[string]")[0]
     return bench.join_lists([_each(bench, items, task, "element")])
 
 
@@ -248,7 +259,9 @@ def _chart(bench: Bench, part: Part, output: Variable) -> Value:
     data: Sequence[Value] = bench.extract(source, wanted, instruction=task)
     if cues.SUMS.search(part.text):
         purpose = f"sums of numbers by label, group or period, for a chart: {part.text}"
-        data = bench.compute(borrowing.code(purpose, bench.patterns, gives=2, takes=2), data, "Add up")
+        data = bench.compute(
+            borrowing.code(purpose, bench.patterns, gives=["string", "string"], takes=2), data, "Add up"
+        )
     said = f"{output.name} {output.description} {part.text}".lower()
     kinds = sorted(CHARTS, key=lambda kind: m.start() if (m := re.search(rf"{kind}(?![a-z])", said)) else len(said))
     chosen = {"data": data[1].text, "x_axisORcategories": data[0].text, "chart_title": output.phrase[:60]}

@@ -123,9 +123,8 @@ def _lay_cases(bench: Bench, cases: Sequence[Part]) -> list[Ending]:
 
 def _chooser(bench: Bench, cases: Sequence[Part]) -> tuple[str, Sequence[Part]]:
     """What decides, and the cases in the order of its ports: conditions on inputs, or a classifier of meaning."""
-    ordered, conditions = decide(bench.reading, cases)
-    if conditions:
-        tests = [[start_value(c.given).ref, c.operator, *([c.value] if c.value else [])] for c in conditions]
+    ordered, tests = decide(bench.reading, cases)
+    if tests:
         return bench.choose(tests, "Which case?"), ordered
     plain = [start_value(given) for given in bench.reading.plain_inputs if not cues.is_address(given)]
     source = plain[-1] if plain else bench.main_text()

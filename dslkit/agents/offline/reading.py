@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dslkit.agents.offline import changes, kinds
-from dslkit.agents.offline.cases import case_name, lists_cases
-from dslkit.agents.offline.state import Part, Reading, Variable
-from dslkit.agents.offline.words import Mention, any_of, anywhere, head, mentions, readable, sentences
+from dslkit.agents.offline.cases import case_name, lists_cases, numbers_compared
+from dslkit.agents.offline.state import Part, Reading, Variable, best
+from dslkit.agents.offline.words import ALIKE, Mention, Role, any_of, anywhere, head, mentions, readable, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def read(rounds: Sequence[str]) -> Reading:
         state.inputs.append(_supposed_input(state.text))
     if not state.wanted:
         state.parts[-1].outputs.extend(_supposed_outputs(state.parts[-1].text))
-    _find_the_file(state)
+    _fit_types(state)
     return state
 
 
@@ -72,10 +72,10 @@ def _follow(state: Reading, text: str, *, first: bool) -> None:
     _place(state, text, given, named, [line for line in lines if line not in aside], first=first, anew=anew)
 
 
-def _settled(mention: Mention, state: Reading, swapped: Mapping[str, changes.Swap]) -> Mention:
+def _settled(mention: Mention, state: Reading, swapped: Mapping[str, tuple[Role, str]]) -> Mention:
     """Whether a variable is given or made also follows from what is known: its name, or what it stands in for."""
     if done := swapped.get(mention.sentence):
-        return replace(mention, role=done.role, names=tuple(name for name in mention.names if name != done.name))
+        return replace(mention, role=done[0], names=tuple(name for name in mention.names if name != done[1]))
     made = {output.name for part in state.parts for output in part.outputs}
     if mention.role == "input" and made & set(mention.names):
         return replace(mention, role="output")
@@ -101,7 +101,7 @@ def _take_inputs(state: Reading, given: list[Mention]) -> bool:
 
 def _input(mention: Mention, name: str) -> Variable:
     description = mention.description or name.replace("_", " ")
-    kind = kinds.input_type(name, description, uploaded="upload" in mention.sentence.lower())
+    kind = kinds.input_type(name, description, uploaded=mention.uploaded)
     return Variable(name, description, kind, kinds.media(name, description) if "file" in kind else frozenset())
 
 
@@ -110,15 +110,20 @@ def _supposed_input(text: str) -> Variable:
     match = _GIVEN.search(text)
     phrase = match["what"] if match else "request of the user"
     noun = re.sub(r"\W+", "_", head(phrase), flags=re.ASCII).strip("_") if match else ""
-    return _input(Mention((), phrase, "input", match[0] if match else ""), noun or "query")
+    uploaded = bool(match and "upload" in match[0].lower())
+    return _input(Mention((), phrase, "input", "", uploaded=uploaded), noun or "query")
 
 
-def _find_the_file(state: Reading) -> None:
-    """Where the text speaks of "the document" and no input is a file, the first that is no sort of text is meant."""
+def _fit_types(state: Reading) -> None:
+    """What is compared with a number is one; where no input is a file, "the document" is the first that can be one."""
+    for phrase in numbers_compared(state.text):
+        if given := best(state.plain_inputs, phrase, ALIKE):
+            state.inputs[state.inputs.index(given)] = replace(given, kind="number")
     if _OF_A_FILE.search(state.text) and not any("file" in given.kind for given in state.inputs):
-        unknown = (place for place, one in enumerate(state.inputs) if kinds.may_be_file(one.description))
-        for place in list(unknown)[:1]:
-            state.inputs[place] = replace(state.inputs[place], kind="file", media=frozenset({"document"}))
+        unknown = [one for one in state.inputs if kinds.may_be_file(one.description)]
+        for given in unknown[:1]:
+            document = replace(given, kind="file", media=frozenset({"document"}))
+            state.inputs[state.inputs.index(given)] = document
 
 
 # ---- outputs, and where a round belongs ------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 class Variable:
     """An input (``kind`` is its type) or an output (text, field, image, audio, chart, diagram, file:EXT, literal:TEXT).
 
-    An output is no longer ``wanted`` once a later round outputs something else instead; one with ``own_text`` is a file
-    that was a text before.  ``media`` are those of a file input.
+    An output is no longer ``wanted`` once a later round outputs something else.  ``media`` are those of a file input.
     """
 
     name: str
@@ -24,7 +23,6 @@ class Variable:
     kind: str
     media: frozenset[str] = frozenset()
     wanted: bool = True
-    own_text: bool = False
 
     @property
     def phrase(self) -> str:

@@ -38,6 +38,7 @@ class Mention:
     role: Role | None
     sentence: str
     aside: bool = False  # it is what something else is about, from or for
+    uploaded: bool = False
 
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,60}"
@@ -73,7 +74,8 @@ INPUT_CUE: Final = any_of(
     r"users?\b[^.;]{0,80}?\b(?:says?|states?|names?|tells?|describes?|asks?|picks?|sets?|mentions?|attach(?:es)?)",
 )
 OUTPUT_CUE: Final = any_of(
-    r"outputs?|outputting|generat(?:e|es|ed|ing)|returns?|returning|produc(?:e|es|ed|ing)|obtain(?:s|ing)?",
+    r"outputs?(?! (?:format|language|type|style|length))",
+    r"outputting|generat(?:e|es|ed|ing)|returns?|returning|produc(?:e|es|ed|ing)|obtain(?:s|ing)?",
     r"deliver(?:s|ing)?|creat(?:e|es|ed|ing)|emits?|yields?|exports?|writes?|gives? back|responds?|sends? back",
     r"hands? (?:over|back)|results? in|ends? with|saves?|presents?|presenting|shows?",
     r"(?<!workflow )(?<!system )(?<!it )(?:receives?|gets)",
@@ -82,11 +84,10 @@ OUTPUT_CUE: Final = any_of(
 _AS_ROLE: Final = re.compile(r"[^.;]{0,40}?\bas (?:an? |the )?(?:\w+ )?(?P<role>input|output)s?\b", re.IGNORECASE)
 _INDIRECT: Final = re.compile(r"\b(?:what|how|whether)\b.*$", re.IGNORECASE)  # "says what the chart should show"
 _DECIDES: Final = re.compile(r"\b(?:based on|according to|depending on)\s+[^,.;]*$", re.IGNORECASE)
-_USER_GIVES: Final = re.compile(
-    r"\busers?\s+(?:\w+\s+){0,3}(?:provid|upload|enter|suppl|submit|choos|select|specif|giv|input)\w*\b[^.;]*$",
-    re.IGNORECASE,
-)
 _ASIDE: Final = re.compile(r"\b(?:about|on|for|from|of)\s+(?:\w+\s+){0,4}$", re.IGNORECASE)
+
+
+_UPLOADS: Final = ("upload", "uploads", "uploaded")
 
 
 def sentences(text: str) -> list[str]:
@@ -107,14 +108,16 @@ def readable(text: str) -> str:
 def mentions(sentence: str) -> list[Mention]:
     """The variables a sentence names, in order."""
     found: list[Mention] = []
-    last_end, role = 0, None
+    last_end, role, uploaded = 0, None, False
     for match in _MENTION.finditer(sentence):
         names = _names(match)
         if names:
             before, after = sentence[last_end : match.start()], sentence[match.end() :]
             role = _role(before, after) or role
-            described = _phrase_before(before)
-            found.append(Mention(names, described, role, sentence, aside=bool(_ASIDE.search(before))))
+            cues = [cue[0] for cue in INPUT_CUE.finditer(before)]
+            uploaded = cues[-1].lower().endswith(_UPLOADS) if cues else uploaded
+            aside = bool(_ASIDE.search(before))
+            found.append(Mention(names, _phrase_before(before), role, sentence, aside=aside, uploaded=uploaded))
             last_end = match.end()
     return found
 
@@ -140,8 +143,6 @@ def _role(before: str, after: str) -> Role | None:
     if said:
         return "input" if said["role"].lower() == "input" else "output"
     if _DECIDES.search(before):
-        return "input"
-    if _USER_GIVES.search(before):
         return "input"
     given, made = _last(INPUT_CUE, before), _last(OUTPUT_CUE, before)
     if given == made:
