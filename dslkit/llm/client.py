@@ -195,12 +195,13 @@ class _PerLoop(httpx2.AsyncBaseTransport):
 
     def __init__(self, transport: Any) -> None:
         self._unused = transport
-        self._of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        self._of_loop: dict[asyncio.AbstractEventLoop, Any] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         loop = asyncio.get_running_loop()
         transport = self._of_loop.get(loop)
         if transport is None:
+            self._of_loop = {other: its for other, its in self._of_loop.items() if not other.is_closed()}
             transport = self._of_loop[loop] = copy.copy(self._unused)
             transport.client = _session(transport)
         response: httpx2.Response = await transport.handle_async_request(request)

@@ -61,12 +61,12 @@ def server_limits(headers: Mapping[str, str], *, refused: bool = False) -> Serve
 
 def _word(headers: Mapping[str, str], unit: Unit, *, refused: bool) -> Word:
     limit = _number(headers, f"x-ratelimit-limit-{unit}") or None
-    left = _number(headers, f"x-ratelimit-remaining-{unit}")
-    return Word(limit, left, None if refused else _reset(headers, f"x-ratelimit-reset-{unit}"))
+    if refused:  # it was not counted, so what is left and when that resets are not its doing; Retry-After says more
+        return Word(limit)
+    return Word(limit, _number(headers, f"x-ratelimit-remaining-{unit}"), _reset(headers, f"x-ratelimit-reset-{unit}"))
 
 
 def _reset(headers: Mapping[str, str], name: str) -> float | None:
-    """Of a request that was counted: a refused one says nothing of when the latest was."""
     text = headers.get(name)
     if text is None:
         return None

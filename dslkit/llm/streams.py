@@ -70,7 +70,7 @@ class _Watched:
             error_code=events.error_code or (None if outcome == "ok" or error else "stream_ended_early"),
             error_message=events.error_message,
         )
-        self._attempt.settle(outcome, answer=answer, response=self._response, error=error)
+        self._attempt.settle(outcome, answer=answer, response=self._response, error=error, content=events.content)
 
     def _usage(self) -> Usage | None:
         if self._events.usage is not None:

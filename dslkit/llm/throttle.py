@@ -24,7 +24,7 @@ Unit = Literal["requests", "tokens"]
 
 DEFAULT_WINDOW_S = 60.0
 DEFAULT_GUARD_S = 0.004
-GUARD_SHARE = 0.003  # of the window, besides: longer windows meet slower networks, and lose no more by it
+GUARD_SHARE = 0.005  # of the window, besides: longer windows meet slower networks, and lose no more by it
 MAX_GUARD_S = 0.3  # refusals that were earlier than that have another cause
 MAX_GUARD_SHARE = 0.01  # of the window: a machine that was stalled for a moment must not slow down all that follows
 POLL_S = 0.02  # when to look again if what must end first is unknown: an unsent permit of another process
@@ -126,6 +126,11 @@ class Window:
         known = given if given is not None else math.inf
         return min(known, server) if server else known
 
+    @property
+    def widest_guard(self) -> float:
+        """Seconds by which the server's clock may run behind our stamps."""
+        return min(MAX_GUARD_S, 5 * DEFAULT_GUARD_S + MAX_GUARD_SHARE * self.length)
+
     def delay(self, now: float, weight: float, amount: float) -> float:
         """Seconds until ``weight`` more would fit; 0 when it fits now."""
         cells, at = self._cells, self._at
@@ -216,13 +221,13 @@ class Window:
         """Leave no more room than the server said was left, when it answered a request sent at ``sent_at``.
 
         What others spend on the same key shows here and is entered as spent now.  Counted in our favour is all that the
-        server may have counted of ours: also what has left our window since, and what it has yet to see.
+        server may have counted of ours: also what has left our window since or just before, and what it has yet to see.
         """
         cells, at = self._cells, self._at
         surplus = amount - left - cells[at + _USED] - cells[at + _PENDING]
         if not 0 < surplus < math.inf:
             return
-        surplus -= self._expired_since(sent_at - self.stay)
+        surplus -= self._expired_since(sent_at - self.stay - self.widest_guard)
         if surplus > 0:
             self.append(now, surplus)
 
@@ -380,12 +385,9 @@ class Lane:
         if retry_after_s is None:
             return
         if retry_after_s < MAX_GUARD_S and not any(window.lowered_lately(now) for window, _ in self._windows):
-            self._cells[_GUARD] = max(self._cells[_GUARD], min(self._widest_guard(), guard + retry_after_s))
+            widest = min((window.widest_guard for window, _ in self._windows), default=MAX_GUARD_S)
+            self._cells[_GUARD] = max(self._cells[_GUARD], min(widest, guard + retry_after_s))
         self.hold(now + retry_after_s)
-
-    def _widest_guard(self) -> float:
-        shortest = min((window.length for window, _ in self._windows), default=0.0)
-        return min(MAX_GUARD_S, 5 * DEFAULT_GUARD_S + MAX_GUARD_SHARE * shortest)
 
     def hold(self, until: float) -> None:
         """Let nobody pass before ``until``."""

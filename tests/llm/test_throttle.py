@@ -154,6 +154,17 @@ def test_a_stale_count_is_no_stranger() -> None:
     assert lane.use(now)[0].used == 1
 
 
+def test_a_server_that_is_late_by_a_hair_is_no_stranger() -> None:
+    """It was busy when the first burst came, so it still counts what has just left our window: none of it is lost."""
+    lane = new_lane(Limit("requests", 4, 10.0))
+    for _ in range(4):
+        send(lane, 0.0)
+    again = stay(10.0) + 0.001
+    send(lane, again)
+    lane.told(again + 0.02, again, "requests", Word(4, 0))
+    assert lane.use(again + 0.02)[0].used == 1
+
+
 def test_a_dead_process_is_whole_again_after_one_window() -> None:
     lane = new_lane(Limit("tokens", 100, 10.0))
     assert lane.admit(0.0, 7, 80) == 0.0
