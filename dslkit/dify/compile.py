@@ -13,7 +13,7 @@ from dslkit.dify.node_forms import build_data
 from dslkit.dify.node_values import UPLOAD_METHODS, Context
 from dslkit.dify.nodes import DEFAULT_HANDLE, PREFIXES, handles_of, is_one_of, mappings, node_kind
 from dslkit.dify.references import ID_PATTERN, LOOSE_REFERENCE
-from dslkit.dify.tools import DEFAULT_MODEL, TOOLS, dependency, plugin_of
+from dslkit.dify.tools import DEFAULT_MODEL, TOOLS, dependency, plugins_of
 
 if TYPE_CHECKING:
     from dslkit.dify.plan import Plan, PlanNode, Port
@@ -63,7 +63,7 @@ def compile_plan(
     edges = _edges(plan, context, nodes)
     document: dict[str, Any] = {
         "app": app,
-        "dependencies": plan.dependencies or _dependencies(nodes),
+        "dependencies": plan.dependencies or dependencies_of(node["data"] for node in nodes),
         "kind": "app",
         "version": dsl_version,
         "workflow": {
@@ -290,14 +290,9 @@ def _handle(node: Mapping[str, Any] | None, port: Port) -> str:
     return handles[port] if 0 <= port < len(handles) else str(port) if port else DEFAULT_HANDLE
 
 
-def _dependencies(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The plugins that the nodes' tools and models come from."""
-    plugins: dict[str, None] = {}
-    for node in nodes:
-        data = node["data"]
-        model = data.get("model")
-        providers = [data.get("provider_id"), model.get("provider") if isinstance(model, Mapping) else None]
-        plugins |= dict.fromkeys(plugin for provider in providers if (plugin := plugin_of(provider)))
+def dependencies_of(datas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Entries for the plugins that nodes' tools and models come from, by the nodes' data."""
+    plugins = dict.fromkeys(plugin for data in datas for plugin in plugins_of(data))
     return [entry for plugin in plugins if (entry := dependency(plugin))]
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dslkit.dify.compile import compile_plan
+from dslkit.dify.compile import compile_plan, dependencies_of
 from dslkit.dify.graph import Graph, Node, graph_of
 from dslkit.dify.node_forms import short_form
 from dslkit.dify.nodes import DEFAULT_HANDLE, handles_of, mappings
 from dslkit.dify.plan import Plan, PlanEdge, PlanNode, Port
 from dslkit.dify.references import copy_data
-from dslkit.dify.tools import dependency, plugin_of
 
 _SHELL_FIELDS: Final = frozenset(
     {
@@ -76,17 +75,8 @@ def _listed(value: object) -> list[dict[str, Any]]:
 def _own_dependencies(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The dependencies, unless they are just what compiling finds again."""
     entries = _listed(document.get("dependencies"))
-    found = [entry for plugin in _plugins(document) if (entry := dependency(plugin))]
+    found = dependencies_of(node.data for node in Graph(document).nodes.values())
     return [] if entries == found else entries
-
-
-def _plugins(document: Mapping[str, Any]) -> list[str]:
-    plugins: dict[str, None] = {}
-    for node in Graph(document).nodes.values():
-        model = node.data.get("model")
-        providers = (node.data.get("provider_id"), model.get("provider") if isinstance(model, Mapping) else None)
-        plugins |= dict.fromkeys(plugin for provider in providers if (plugin := plugin_of(provider)))
-    return list(plugins)
 
 
 def _edge(graph: Graph, source: str, handle: str, target: str) -> PlanEdge:

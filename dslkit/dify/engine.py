@@ -23,6 +23,7 @@ from dslkit.dify.engine_install import (
     status,
 )
 from dslkit.dify.engine_process import EngineGoneError, EngineProcess, EngineStartError, EngineTimeoutError
+from dslkit.dify.graph import Graph
 from dslkit.dify.nodes import FAIL_HANDLE, handles_of, node_kind, outputs_of
 from dslkit.records import EngineRun, Finding
 
@@ -185,23 +186,14 @@ def _job(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the worker cannot know by itself: what unmodelled nodes give, and how nodes fork."""
     outputs: dict[str, dict[str, str]] = {}
     handles: dict[str, list[str]] = {}
-    nodes = list(_nodes(document))
-    for node, data in nodes:
-        kind = node_kind(data.get("type"))
+    nodes = Graph(document).nodes
+    for node in nodes.values():
+        kind = node_kind(node.type)
         if kind and (kind.open_outputs or kind.type == "knowledge-retrieval"):
-            outputs[node] = outputs_of(data)
-        if kind and (kind.branches or data.get("error_strategy") == FAIL_HANDLE):
-            handles[node] = list(handles_of(data))
+            outputs[node.id] = outputs_of(node.data)
+        if kind and (kind.branches or node.data.get("error_strategy") == FAIL_HANDLE):
+            handles[node.id] = list(handles_of(node.data))
     return {"do": "run", "document": document, "nodes": len(nodes), "outputs": outputs, "handles": handles}
-
-
-def _nodes(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    workflow = document.get("workflow")
-    graph = workflow.get("graph") if isinstance(workflow, Mapping) else None
-    nodes = graph.get("nodes") if isinstance(graph, Mapping) else None
-    for node in nodes if isinstance(nodes, list) else ():
-        if isinstance(node, Mapping) and isinstance(node.get("id"), str) and isinstance(node.get("data"), Mapping):
-            yield node["id"], node["data"]
 
 
 def _refusal(code: str, message: str, node: str | None = None, severity: str = "error") -> dict[str, Any]:

@@ -5,11 +5,9 @@ Identifiers are those that published Dify exports name (plugin:version@checksum)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Final
 
 DEFAULT_MODEL: Final[Mapping[str, Any]] = {
     "provider": "langgenius/openai/openai",
@@ -116,6 +114,13 @@ def plugin_of(provider: object) -> str | None:
     """The plugin of a provider ``author/plugin/provider``; None for short, built-in names."""
     parts = provider.split("/") if isinstance(provider, str) else []
     return "/".join(parts[:2]) if len(parts) == 3 and all(parts) else None  # noqa: PLR2004 author, plugin, provider
+
+
+def plugins_of(data: Mapping[str, Any]) -> list[str]:
+    """The plugins that a node's tool and model come from."""
+    model = data.get("model")
+    providers = (data.get("provider_id"), model.get("provider") if isinstance(model, Mapping) else None)
+    return [plugin for provider in providers if (plugin := plugin_of(provider))]
 
 
 def dependency(plugin: str) -> dict[str, Any] | None:

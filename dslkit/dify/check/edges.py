@@ -22,17 +22,9 @@ def check_edges(report: Report) -> None:
     """Every edge: its shape, ends, handle and id; then cycles."""
     graph = report.graph
     for index, raw in enumerate(graph.raw_edges):
-        if (
-            not isinstance(raw, Mapping)
-            or not isinstance(raw.get("source"), str)
-            or not isinstance(raw.get("target"), str)
-        ):
-            report.error(
-                "edge-shape",
-                f"Edge {index} has no source and target.",
-                "Write both as node ids.",
-                path=f"workflow/graph/edges/{index}",
-            )
+        if not isinstance(raw, Mapping) or not all(isinstance(raw.get(end), str) for end in ("source", "target")):
+            message, where = f"Edge {index} has no source and target.", f"workflow/graph/edges/{index}"
+            report.error("edge-shape", message, "Write both as node ids.", path=where)
     for edge in graph.edges:
         _ends(edge, report)
     _ids(report)
@@ -50,13 +42,9 @@ def _ends(edge: Edge, report: Report) -> None:
     absent = [id_ for id_ in (edge.source, edge.target) if id_ not in nodes]
     for id_ in absent:
         other = edge.target if id_ == edge.source else edge.source
-        report.error(
-            "edge-to-nowhere",
-            f"The edge {edge.source} -> {edge.target} names {id_}, and there is no such node.",
-            "Lead the edge to a node that exists, or add the node.",
-            other if other in nodes else None,
-            _where(edge),
-        )
+        message = f"The edge {edge.source} -> {edge.target} names {id_}, and there is no such node."
+        remedy = "Lead the edge to a node that exists, or add the node."
+        report.error("edge-to-nowhere", message, remedy, other if other in nodes else None, _where(edge))
     if absent:
         return
     source, target = nodes[edge.source], nodes[edge.target]
@@ -65,24 +53,16 @@ def _ends(edge: Edge, report: Report) -> None:
     _handle(edge, source, report)
     target_kind = node_kind(target.type)
     if target_kind and (target_kind.root or target_kind.child_entry):
-        report.warning(
-            "edge-into-start",
-            f"An edge leads into {named(target)}, where a run begins.",
-            "Remove it.",
-            target,
-            _where(edge),
-        )
+        message = f"An edge leads into {named(target)}, where a run begins."
+        report.warning("edge-into-start", message, "Remove it.", target, _where(edge))
 
 
 def _border(edge: Edge, source: Node, target: Node, report: Report) -> None:
     inner = source if source.parent else target
-    report.error(
-        "edge-across-border",
-        f"The edge {edge.source} -> {edge.target} crosses the border of container {source.parent or target.parent}.",
-        "Connect nodes inside with nodes inside; the container itself leads on to what follows.",
-        inner,
-        _where(edge),
-    )
+    crosses = f"crosses the border of container {source.parent or target.parent}"
+    message = f"The edge {edge.source} -> {edge.target} {crosses}."
+    remedy = "Connect nodes inside with nodes inside; the container itself leads on to what follows."
+    report.error("edge-across-border", message, remedy, inner, _where(edge))
 
 
 def _handle(edge: Edge, source: Node, report: Report) -> None:
@@ -101,13 +81,10 @@ def _handle(edge: Edge, source: Node, report: Report) -> None:
         )
     elif edge.handle not in handles and not (edge.handle == _OLD_SUCCESS and FAIL_HANDLE in handles):
         usable = ", ".join(handles)
-        report.error(
-            "edge-handle",
-            f"{named(source)} has no output {edge.handle!r} (to {edge.target}); it has {usable}.",
-            f"Use one of: {usable}." if handles != (DEFAULT_HANDLE,) else "This node does not branch: use port 0.",
-            source,
-            _where(edge),
-        )
+        message = f"{named(source)} has no output {edge.handle!r} (to {edge.target}); it has {usable}."
+        straight = handles == (DEFAULT_HANDLE,)
+        remedy = "This node does not branch: use port 0." if straight else f"Use one of: {usable}."
+        report.error("edge-handle", message, remedy, source, _where(edge))
 
 
 def _ids(report: Report) -> None:
@@ -135,13 +112,8 @@ def _repeated(report: Report) -> None:
     for edge in report.graph.edges:
         ends = (edge.source, edge.handle, edge.target)
         if ends in seen:
-            report.warning(
-                "edge-repeated",
-                f"The edge {edge.source} -> {edge.target} stands twice.",
-                "Keep one.",
-                edge.source,
-                _where(edge),
-            )
+            message = f"The edge {edge.source} -> {edge.target} stands twice."
+            report.warning("edge-repeated", message, "Keep one.", edge.source, _where(edge))
         seen.add(ends)
 
 
@@ -151,12 +123,8 @@ def _cycle(report: Report) -> None:
         return
     ids = sorted(cyclic, key=list(report.graph.nodes).index)
     shown = " -> ".join(ids[:_SHOWN_IN_CYCLE]) + (" …" if len(ids) > _SHOWN_IN_CYCLE else "")
-    report.error(
-        "cycle",
-        f"Edges lead in a circle: {shown}.",
-        "Remove the edge that leads back; to repeat steps use a loop or an iteration.",
-        report.graph.nodes[ids[0]],
-    )
+    remedy = "Remove the edge that leads back; to repeat steps use a loop or an iteration."
+    report.error("cycle", f"Edges lead in a circle: {shown}.", remedy, report.graph.nodes[ids[0]])
 
 
 def _open_branches(report: Report) -> None:
@@ -167,12 +135,8 @@ def _open_branches(report: Report) -> None:
         kind = node_kind(node.type)
         if kind and kind.branches and taken[node.id]:
             for handle in sorted(set(handles_of(node.data)) - taken[node.id]):
-                report.note(
-                    "branch-open",
-                    f"The branch {handle!r} of {named(node)} leads nowhere; such a run gives no result.",
-                    "Connect it if that is not meant.",
-                    node,
-                )
+                message = f"The branch {handle!r} of {named(node)} leads nowhere; such a run gives no result."
+                report.note("branch-open", message, "Connect it if that is not meant.", node)
 
 
 def check_containers(report: Report) -> None:
@@ -183,12 +147,8 @@ def check_containers(report: Report) -> None:
         if node.parent:
             _owner(node, report)
         elif kind and (kind.child_entry or node.type == "loop-end"):
-            report.error(
-                "child-outside",
-                f"{named(node)} stands outside of any container.",
-                "Give it parentId, or remove it.",
-                node,
-            )
+            message = f"{named(node)} stands outside of any container."
+            report.error("child-outside", message, "Give it parentId, or remove it.", node)
         if kind and kind.container:
             _container(node, report)
 
@@ -197,12 +157,8 @@ def _owner(node: Node, report: Report) -> None:
     owner = report.graph.nodes.get(node.parent)
     kind = node_kind(owner.type) if owner else None
     if owner is None:
-        report.error(
-            "parent-missing",
-            f"{named(node)} is inside {node.parent}, and there is no such node.",
-            "Correct parentId.",
-            node,
-        )
+        message = f"{named(node)} is inside {node.parent}, and there is no such node."
+        report.error("parent-missing", message, "Correct parentId.", node)
     elif kind is None or not kind.container:
         report.error(
             "parent-type", f"{named(node)} is inside {named(owner)}, which holds no nodes.", "Correct parentId.", node
@@ -210,12 +166,8 @@ def _owner(node: Node, report: Report) -> None:
     elif node.id in report.graph.inside_themselves:
         report.error("parent-cycle", f"{named(node)} is inside itself.", "Correct parentId.", node)
     elif owner.parent:
-        report.warning(
-            "container-nested",
-            f"{named(owner)} is a container inside another; Dify's editor allows one level.",
-            "Flatten it.",
-            owner,
-        )
+        message = f"{named(owner)} is a container inside another; Dify's editor allows one level."
+        report.warning("container-nested", message, "Flatten it.", owner)
 
 
 def _container(node: Node, report: Report) -> None:
@@ -225,13 +177,9 @@ def _container(node: Node, report: Report) -> None:
     if not inside:
         report.error("container-empty", f"Nothing is inside {named(node)}.", "Put the steps to repeat inside it.", node)
     elif not is_one_of(start, inside):
-        report.error(
-            "container-start",
-            f"start_node_id of {named(node)} is {start!r}, which is no node inside it.",
-            f"Add a {node.type}-start node inside and name it there.",
-            node,
-            "start_node_id",
-        )
+        message = f"start_node_id of {named(node)} is {start!r}, which is no node inside it."
+        remedy = f"Add a {node.type}-start node inside and name it there."
+        report.error("container-start", message, remedy, node, "start_node_id")
     if node.type == "iteration" and inside:
         _output(node, set(inside), report)
 
@@ -239,10 +187,5 @@ def _container(node: Node, report: Report) -> None:
 def _output(node: Node, inside: set[str], report: Report) -> None:
     selector = as_selector(node.data.get("output_selector"))
     if selector and selector[0] not in inside and selector[0] in report.graph.nodes:
-        report.error(
-            "iteration-output",
-            f"{named(node)} collects the output of {selector[0]}, which is not inside it.",
-            "Collect the output of a node inside.",
-            node,
-            "output_selector",
-        )
+        message = f"{named(node)} collects the output of {selector[0]}, which is not inside it."
+        report.error("iteration-output", message, "Collect the output of a node inside.", node, "output_selector")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dslkit.dify.check.report import named
 from dslkit.dify.nodes import mappings
-from dslkit.dify.tools import CHART_TOOLS, EXPORT_FORMATS, plugin_of, tool_kind
+from dslkit.dify.tools import CHART_TOOLS, EXPORT_FORMATS, plugins_of, tool_kind
 
 if TYPE_CHECKING:
     from dslkit.dify.check.report import Report
@@ -33,22 +33,13 @@ def _tool(node: Node, report: Report) -> None:
     if kind is None or not isinstance(name, str) or not name:
         return
     if kind.plan_type == "markdown-exporter" and name.removeprefix("md_to_") not in EXPORT_FORMATS:
-        usable = ", ".join(sorted(EXPORT_FORMATS))
-        report.error(
-            "tool-unknown",
-            f"{named(node)} cannot export to {name.removeprefix('md_to_')!r}.",
-            f"Use one of: {usable}.",
-            node,
-            "tool_name",
-        )
+        message = f"{named(node)} cannot export to {name.removeprefix('md_to_')!r}."
+        remedy = f"Use one of: {', '.join(sorted(EXPORT_FORMATS))}."
+        report.error("tool-unknown", message, remedy, node, "tool_name")
     elif kind.plan_type == "echarts" and name not in CHART_TOOLS.values():
-        report.error(
-            "tool-unknown",
-            f"{named(node)} cannot draw {name!r}; which chart it draws is fixed, no variable can choose it.",
-            "Use line, pie or bar; to let the user choose, branch to one chart node each.",
-            node,
-            "tool_name",
-        )
+        message = f"{named(node)} cannot draw {name!r}; which chart it draws is fixed, no variable can choose it."
+        remedy = "Use line, pie or bar; to let the user choose, branch to one chart node each."
+        report.error("tool-unknown", message, remedy, node, "tool_name")
 
 
 def _dependencies(report: Report) -> None:
@@ -57,14 +48,8 @@ def _dependencies(report: Report) -> None:
     declared = {str(value[f]).split(":")[0] for value in values for f in _IDENTIFIER_FIELDS if f in value}
     said: set[str] = set()
     for node in report.graph.nodes.values():
-        model = node.data.get("model")
-        for provider in (node.data.get("provider_id"), model.get("provider") if isinstance(model, Mapping) else None):
-            plugin = plugin_of(provider)
-            if plugin and plugin not in declared | said:
+        for plugin in plugins_of(node.data):
+            if plugin not in declared | said:
                 said.add(plugin)
-                report.note(
-                    "plugin-not-declared",
-                    f"{named(node)} needs the plugin {plugin}, which dependencies do not name.",
-                    "Install it in Dify before the import.",
-                    node,
-                )
+                message = f"{named(node)} needs the plugin {plugin}, which dependencies do not name."
+                report.note("plugin-not-declared", message, "Install it in Dify before the import.", node)

@@ -1,6 +1,6 @@
 """Values of which a dry run knows nothing."""
 
-# mypy: disable-error-code="override, assignment"
+# mypy: disable-error-code="override, assignment, misc"
 # The base class forbids all that a value is used for, and so types it; to allow it is the point.
 # ruff: noqa: D102 -- all of them are operators
 from __future__ import annotations
@@ -15,7 +15,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Unknown(jinja2.ChainableUndefined):
+def _one(*_: object) -> int:
+    return 1
+
+
+class _AnyNumber:
+    """What is the number 1 wherever a number is wanted."""
+
+    __slots__ = ()
+
+    def __int__(self) -> int:
+        return 1
+
+    def __float__(self) -> float:
+        return 1.0
+
+    def __index__(self) -> int:
+        return 1
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(1.0, digits)
+
+    __radd__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _one
+    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _one
+
+
+class Unknown(_AnyNumber, jinja2.ChainableUndefined):
     """A field of an invented object: the dry run cannot know it, so it may be used as a text, a number or an object."""
 
     __slots__ = ()
@@ -32,52 +57,17 @@ class Unknown(jinja2.ChainableUndefined):
     def __call__(self, *_: object, **__: object) -> Unknown:
         return self
 
-    def __int__(self) -> int:
-        return 1
-
-    def __float__(self) -> float:
-        return 1.0
-
-    def __index__(self) -> int:
-        return 1
-
-    def __round__(self, digits: int | None = None) -> float:
-        return round(1.0, digits)
-
-    def _number(self, *_: object) -> int:
-        return 1
-
     def _false(self, _: object) -> bool:
         return False
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _number
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _number
-    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _number
+    __add__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _one
     __lt__ = __le__ = __gt__ = __ge__ = _false
 
 
-class LooseText(str):
+class LooseText(_AnyNumber, str):
     """The value in an object of unknown shape: a text that is a number where a number is wanted."""
 
     __slots__ = ()
-
-    def __int__(self) -> int:
-        return 1
-
-    def __float__(self) -> float:
-        return 1.0
-
-    def __index__(self) -> int:
-        return 1
-
-    def __round__(self, digits: int | None = None) -> float:
-        return round(1.0, digits)
-
-    def _number(self, *_: object) -> int:
-        return 1
-
-    __radd__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _number
-    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _number
 
 
 def loosened(value: Any) -> Any:
