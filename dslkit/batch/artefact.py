@@ -6,9 +6,10 @@ import contextlib
 import errno
 import hashlib
 import os
+import tempfile
 from typing import TYPE_CHECKING
 
-from dslkit.errors import DslkitError
+from dslkit.errors import DslkitError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,16 @@ def write_whole(path: Path, text: str) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def require_writable(folder: Path) -> None:
+    """Raise UsageError where no file can be written into a folder, before anything is paid for; makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with disk_full_explained(folder), tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UsageError(f"{folder}: nothing can be written there ({error.strerror}). Choose another folder.") from None
+
+
 def clear_remains(folder: Path) -> None:
     """Remove what processes that were killed while writing have left; `write_whole` alone names files so."""
     for path in folder.glob(f".*{SUFFIX}.*.new"):
@@ -73,15 +84,18 @@ def disk_full_explained(folder: Path) -> Iterator[None]:
         raise disk_full(folder, error) from error
 
 
-def is_disk_full(error: OSError) -> bool:
-    """Whether the operating system refused for lack of room."""
-    return error.errno in _NO_ROOM
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the operating system refused for lack of room; libraries in C say so in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return any(os.strerror(number) in str(error) for number in _NO_ROOM)
 
 
-def disk_full(where: Path | str, error: OSError) -> DiskFullError:
+def disk_full(where: Path | str, error: BaseException) -> DiskFullError:
     """The same in words, with the remedy."""
+    reason = getattr(error, "strerror", None) or os.strerror(errno.ENOSPC)
     return DiskFullError(
-        f"No room on the disk for {where} ({error.strerror}). Free some space and run the same command again: "
+        f"No room on the disk for {where} ({reason}). Free some space and run the same command again: "
         f"what is finished is kept and costs nothing."
     )
 

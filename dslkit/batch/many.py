@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dslkit.batch.answers import ItemAnswers
-from dslkit.batch.artefact import SUFFIX, DiskFullError, clear_remains
+from dslkit.batch.artefact import SUFFIX, DiskFullError, clear_remains, require_writable
 from dslkit.batch.recipe import MAX_ROUNDS, Order, Recipe
 from dslkit.batch.resume import Earlier, key_of, patterns_of
 from dslkit.batch.runs import recorded_run, with_budget
@@ -88,11 +88,13 @@ async def generate_batch(  # noqa: PLR0913 - each is a choice of its own, named 
         settings: environment and ``.env`` by default.
 
     Raises:
+        UsageError: nothing can be written to ``out``, or two requirements have one id.
         AccountError: the provider refused key, model or account; the rest was not tried.
         BudgetError: the budget is spent; the rest was not tried.
         DiskFullError, LedgerError: nothing more can be written.
     """
     began = time.monotonic()
+    require_writable(Path(out))
     settings = with_budget(settings or load_settings(), budget_usd)
     recipe = Recipe(model=model, mode=mode, max_rounds=max_rounds, app_mode=app_mode, complexity=complexity)
     ledger = Ledger(settings.home)

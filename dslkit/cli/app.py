@@ -52,10 +52,10 @@ def main() -> None:
     except DslkitError as error:
         complain(error)
         sys.exit(FAILED)
-    except OSError as error:
+    except Exception as error:
         from dslkit.batch.artefact import disk_full, is_disk_full
 
         if not is_disk_full(error):
             raise
-        complain(disk_full(error.filename or "the ledger or the results", error))
+        complain(disk_full(getattr(error, "filename", None) or "the ledger or the results", error))
         sys.exit(FAILED)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOTEBOOK = "generate_batch"
 # What ends a batch with a message of its own: the name of the class adds nothing to it.
 _STOPPING = {"AccountError", "BudgetError", "DiskFullError", "LedgerError"}
+_INTERRUPTED = 130  # as a shell says of Ctrl-C
 _REPORTS = Path("reports")
 
 
@@ -109,14 +110,19 @@ def batch(
         "redo": redo.value,
     }
     started = _through_notebook if notebook else _directly
-    run_id, problem = started(file, requirements, out, choices, settings)
+    try:
+        run_id, problem = started(file, requirements, out, choices, settings)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C, and SIGTERM as the notebook's engine takes it
+        say("Stopped. What was answered is kept: the same command goes on from here.")
+        raise typer.Exit(stop.code if isinstance(stop, SystemExit) else _INTERRUPTED) from None
     ledger = Ledger(settings.home)
     items = items_of(ledger, run_id, [requirement.id for requirement in requirements])
     tell_items(items, ledger.usage(run=run_id))
     if report and items:
         put(f"report {_report(settings, run_id, [item['reused_from'] for item in items])}")
     if problem:
-        complain(problem)
+        left = len(requirements) - len(items)
+        complain(DslkitError(f"{problem}\n{left} of {len(requirements)} items were left undone.") if left else problem)
     raise typer.Exit(int(bool(problem) or any(item["verdict"] in {"errors", "failed"} for item in items)))
 
 

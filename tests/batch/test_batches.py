@@ -163,6 +163,14 @@ def test_redo_all(home: Path) -> None:
     assert calls(home) == 2
 
 
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_place_that_takes_no_files_costs_nothing(home: Path, out: str) -> None:
+    Path("file").touch()
+    with pytest.raises(UsageError, match="nothing can be written there"):
+        run(*ALL, out=out)
+    assert not home.exists()
+
+
 def test_one_failure_leaves_the_others_alone(home: Path) -> None:
     """A folder stands where the file should go: that item fails and says so."""
     Path("out/route.yml").mkdir(parents=True)

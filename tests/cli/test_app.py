@@ -58,6 +58,7 @@ def test_nothing_shows_help(dslkit: Dslkit) -> None:
         (AccountError("no credit"), 1, "dslkit: no credit\n"),
         (AccountError("bad key sk-proj-0123456789abcdef"), 1, "dslkit: bad key [removed]\n"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "Free some space"),
+        (RuntimeError('COPY failed: "No space left on device"'), 1, "Free some space"),
     ],
 )
 def test_errors_become_messages(

@@ -72,6 +72,38 @@ def test_batch_through_the_notebook(dslkit: Dslkit, wishes: str) -> None:
     assert Path(copy[1]).is_file()
 
 
+@pytest.mark.parametrize("choice", [(), ("--no-notebook",)])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_stopped_batch_says_how_to_go_on(
+    dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch, choice: tuple[str, ...], stop: BaseException
+) -> None:
+    def interrupted(*_: object, **__: object) -> object:
+        raise stop
+
+    monkeypatch.setattr("dslkit.batch.many.generate_batch", interrupted)
+    monkeypatch.setattr("dslkit.notebooks.run", interrupted)
+    done = dslkit("batch", wishes, *choice)
+    assert done.code == (143 if isinstance(stop, SystemExit) else 130)
+    assert "the same command goes on from here" in done.err
+
+
+def test_edit(dslkit: Dslkit) -> None:
+    """The change goes where it is told; the file stays as it was, and a file without a workflow is refused."""
+    words = ("generate", "Translate a text (variable text) and return it (variable translation).", "--no-engine")
+    assert dslkit(*words, "-o", "t.yml").code == 0
+    before = Path("t.yml").read_text()
+    change = "Also return the number of words (variable words)."
+    done = dslkit("edit", "t.yml", change, "--no-engine", "-o", "changed.yml")
+    assert (done.code, done.out) == (0, ""), done.err
+    assert Path("t.yml").read_text() == before
+    changed = yaml.safe_load(Path("changed.yml").read_text())
+    assert changed["app"]["name"] == "t"
+    assert "words" in Path("changed.yml").read_text()
+    assert yaml.safe_load(dslkit("edit", "t.yml", change, "--no-engine").out)["app"] == changed["app"]
+    Path("none.yml").write_text("app: {name: x}\nkind: app\n")
+    assert dslkit("edit", "none.yml", change).code == 2
+
+
 def test_a_failed_item_is_told_and_makes_the_exit_code(dslkit: Dslkit, wishes: str) -> None:
     Path("flows/a.yml").mkdir(parents=True)
     done = dslkit("batch", wishes, "--out", "flows", *DIRECT)
