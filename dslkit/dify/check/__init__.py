@@ -57,11 +57,8 @@ def _check_mapping(document: Mapping[str, Any]) -> Report:
     if not check_document(document, report):
         return report
     if len(graph.raw_nodes) > MAX_NODES:
-        report.error(
-            "graph-too-large",
-            f"The graph has more than {MAX_NODES:,} nodes; they are not checked.",
-            "Split the workflow.",
-        )
+        message = f"The graph has more than {MAX_NODES:,} nodes; they are not checked."
+        report.error("graph-too-large", message, "Split the workflow.")
         return report
     for layer in _LAYERS:
         layer(report)

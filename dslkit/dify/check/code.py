@@ -75,21 +75,13 @@ def _python(node: Node, code: str, report: Report) -> None:
 def _arguments(node: Node, main: Main, report: Report) -> None:
     given = {str(variable["variable"]) for variable in mappings(node.data.get("variables")) if "variable" in variable}
     for name in sorted(main.required - given):
-        report.error(
-            "code-argument",
-            f"main of {named(node)} wants {name}, which is not among the node's variables.",
-            f"Add {name} to variables or take it out of main's parameters.",
-            node,
-            "variables",
-        )
+        message = f"main of {named(node)} wants {name}, which is not among the node's variables."
+        remedy = f"Add {name} to variables or take it out of main's parameters."
+        report.error("code-argument", message, remedy, node, "variables")
     for name in sorted(given - main.accepted) if not main.takes_any else ():
-        report.error(
-            "code-argument",
-            f"main of {named(node)} does not take {name}, which the node gives it.",
-            f"Add {name} to main's parameters or take it out of variables.",
-            node,
-            "variables",
-        )
+        message = f"main of {named(node)} does not take {name}, which the node gives it."
+        remedy = f"Add {name} to main's parameters or take it out of variables."
+        report.error("code-argument", message, remedy, node, "variables")
 
 
 def _returns(node: Node, main: Main, report: Report) -> None:
@@ -99,13 +91,9 @@ def _returns(node: Node, main: Main, report: Report) -> None:
     wanted = frozenset(map(str, declared))
     if any(returned == wanted for returned in main.returns):
         if any(returned != wanted for returned in main.returns):
-            report.warning(
-                "code-returns-vary",
-                f"main of {named(node)} does not always return {', '.join(sorted(wanted))}.",
-                "Return every declared output, and nothing else, from every return.",
-                node,
-                "code",
-            )
+            message = f"main of {named(node)} does not always return {', '.join(sorted(wanted))}."
+            remedy = "Return every declared output, and nothing else, from every return."
+            report.warning("code-returns-vary", message, remedy, node, "code")
         return
     returned = main.returns[0] if main.returns else frozenset()
     report.error(

@@ -45,12 +45,9 @@ def check_conditions(fields: Fields, owner: Mapping[str, Any], path: str, name: 
         selector = fields.selector(condition, "variable_selector", here)
         operator = condition.get("comparison_operator")
         if not is_one_of(operator, OPERATORS):
-            fields.wrong(
-                f"{here}/comparison_operator",
-                f"Dify has no operator {operator!r}.",
-                f"Use one of: {', '.join(sorted(OPERATORS))}.",
-                "operator-unknown",
-            )
+            message = f"Dify has no operator {operator!r}."
+            remedy = f"Use one of: {', '.join(sorted(OPERATORS))}."
+            fields.wrong(f"{here}/comparison_operator", message, remedy, "operator-unknown")
         elif selector:
             found = fields.report.graph.value_type(selector) or ANY
             _check_operator(fields, condition, str(operator), found, here)

@@ -45,30 +45,18 @@ def _version(document: Mapping[str, Any], report: Report) -> None:
         )
         return
     if not isinstance(version, str):
-        report.error(
-            "version-not-text",
-            f"version is the number {version}, and Dify reads only text.",
-            'Write it in full and in quotes: version: "0.6.0".',
-            path="version",
-        )
+        message = f"version is the number {version}, and Dify reads only text."
+        report.error("version-not-text", message, 'Write it in full and in quotes: version: "0.6.0".', path="version")
         return
     match = _VERSION.fullmatch(version.strip())
     if match is None:
-        report.error(
-            "version-invalid",
-            f"Dify cannot read the version {version[:20]!r}.",
-            'Write version: "0.6.0".',
-            path="version",
-        )
+        message = f"Dify cannot read the version {version[:20]!r}."
+        report.error("version-invalid", message, 'Write version: "0.6.0".', path="version")
         return
     found = tuple(map(int, match.groups()))
     if found > NEWEST:
-        report.warning(
-            "version-newer",
-            f"DSL {version} is newer than any known here.",
-            "Import it into a Dify as new.",
-            path="version",
-        )
+        message = f"DSL {version} is newer than any known here."
+        report.warning("version-newer", message, "Import it into a Dify as new.", path="version")
     elif found < CURRENT:
         report.note("version-older", f"DSL {version} is older than 0.6.0; Dify imports it with a hint.", path="version")
 
@@ -80,12 +68,8 @@ def _app(document: Mapping[str, Any], report: Report) -> str:
         return ""
     mode = app.get("mode")
     if not is_one_of(mode, GRAPH_MODES | CONFIG_MODES):
-        report.error(
-            "app-mode",
-            f"app.mode is {mode!r}.",
-            "Use workflow (with end nodes) or advanced-chat (with answers).",
-            path="app/mode",
-        )
+        remedy = "Use workflow (with end nodes) or advanced-chat (with answers)."
+        report.error("app-mode", f"app.mode is {mode!r}.", remedy, path="app/mode")
     if not isinstance(app.get("name"), str) or not app["name"].strip():
         report.warning("app-name", "The app has no name.", "Give it one in app.name.", path="app/name")
     return str(mode)
@@ -101,12 +85,9 @@ def _dependencies(document: Mapping[str, Any], report: Report) -> None:
     for index, entry in enumerate(dependencies):
         fits = isinstance(entry, Mapping) and entry.get("type") in ("marketplace", "github", "package")
         if not fits or not isinstance(entry.get("value"), Mapping):
-            report.error(
-                "dependency-shape",
-                f"Dependency {index} is not {{type: marketplace|github|package, value: {{…}}}}.",
-                "Correct or remove it; Dify refuses the import otherwise.",
-                path=f"dependencies/{index}",
-            )
+            message = f"Dependency {index} is not {{type: marketplace|github|package, value: {{…}}}}."
+            remedy = "Correct or remove it; Dify refuses the import otherwise."
+            report.error("dependency-shape", message, remedy, path=f"dependencies/{index}")
 
 
 def _config_only(document: Mapping[str, Any], report: Report, mode: str) -> None:
@@ -125,12 +106,8 @@ def _workflow(document: Mapping[str, Any], report: Report) -> bool:
         )
         return False
     if not isinstance(graph.get("nodes"), list) or not graph["nodes"]:
-        report.error(
-            "graph-nodes",
-            "The graph has no nodes.",
-            "Add at least a start and an end node.",
-            path="workflow/graph/nodes",
-        )
+        message = "The graph has no nodes."
+        report.error("graph-nodes", message, "Add at least a start and an end node.", path="workflow/graph/nodes")
         return False
     if not isinstance(graph.get("edges", []), list):
         report.error("graph-edges", "edges is not a list.", "Make it a list.", path="workflow/graph/edges")

@@ -56,12 +56,8 @@ def _variable_name(fields: Fields, name: str, path: str, seen: set[str]) -> None
 def _variable_type(fields: Fields, variable: Mapping[str, Any], path: str) -> None:
     type_, name = variable.get("type"), variable.get("variable")
     if not is_one_of(type_, START_VARIABLE_TYPES):
-        fields.wrong(
-            f"{path}/type",
-            f"The start variable {name} is of type {type_!r}, which a user cannot enter.",
-            f"Use one of: {', '.join(START_VARIABLE_TYPES)}.",
-            "start-variable-type",
-        )
+        message = f"The start variable {name} is of type {type_!r}, which a user cannot enter."
+        fields.wrong(f"{path}/type", message, f"Use one of: {', '.join(START_VARIABLE_TYPES)}.", "start-variable-type")
     elif type_ == "select" and not variable.get("options"):
         fields.wrong(
             f"{path}/options", f"The choice {name} has no options.", "List the options.", "start-variable-options"
@@ -74,19 +70,11 @@ def _file_types(fields: Fields, variable: Mapping[str, Any], path: str) -> None:
     allowed = variable.get("allowed_file_types")
     name, where = variable.get("variable"), f"{path}/allowed_file_types"
     if not allowed:
-        fields.wrong(
-            where,
-            f"The file variable {name} allows no type of file.",
-            "List image, document, audio, video.",
-            "file-types",
-        )
+        message = f"The file variable {name} allows no type of file."
+        fields.wrong(where, message, "List image, document, audio, video.", "file-types")
     elif not isinstance(allowed, list) or not set(map(str, allowed)) <= FILE_TYPES:
-        fields.wrong(
-            where,
-            f"allowed_file_types of {name} is {allowed!r}.",
-            f"Use {', '.join(sorted(FILE_TYPES))}.",
-            "file-types",
-        )
+        message = f"allowed_file_types of {name} is {allowed!r}."
+        fields.wrong(where, message, f"Use {', '.join(sorted(FILE_TYPES))}.", "file-types")
 
 
 def _end(fields: Fields) -> None:
@@ -182,12 +170,8 @@ def _list(fields: Fields) -> None:
     if order and order.get("enabled") and order.get("value", "asc") not in ("asc", "desc"):
         fields.wrong("order_by/value", f"order_by.value is {order.get('value')!r}.", "Use asc or desc.")
     if not any(isinstance(data.get(n), Mapping) and data[n].get("enabled") for n in (*parts, "extract_by")):
-        fields.report.warning(
-            "list-operator-idle",
-            f"{named(fields.node)} changes nothing.",
-            "Filter, extract, order or limit.",
-            fields.node,
-        )
+        message = f"{named(fields.node)} changes nothing."
+        fields.report.warning("list-operator-idle", message, "Filter, extract, order or limit.", fields.node)
 
 
 _Rule = Callable[[Fields], None]

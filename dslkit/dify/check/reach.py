@@ -38,12 +38,8 @@ def _terminals(report: Report) -> None:
     found = [node for node in graph.nodes.values() if node.type == wanted]
     others = [node for node in graph.nodes.values() if node.type in ("end", "answer") and node.type != wanted]
     for node in others:
-        report.error(
-            "terminal-mode",
-            f"{named(node)} does not belong in {graph.mode}.",
-            f"Use {wanted} nodes in this mode.",
-            node,
-        )
+        message = f"{named(node)} does not belong in {graph.mode}."
+        report.error("terminal-mode", message, f"Use {wanted} nodes in this mode.", node)
     if not found and not others and not _ends_elsewhere(graph):
         report.error(
             "terminal-missing", f"There is no {wanted} node, so no run gives a result.", f"Add one {wanted} node."

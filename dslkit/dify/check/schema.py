@@ -49,25 +49,15 @@ def _shell(raw: object, index: int, seen: set[str], report: Report) -> None:
         )
     seen.add(id_)
     if not ID_PATTERN.fullmatch(id_):
-        report.warning(
-            "node-id-form",
-            f"No text can refer to the node {id_!r}: only letters, digits and _ resolve, up to 50.",
-            "Rename the node.",
-            id_,
-            f"{path}/id",
-        )
+        message = f"No text can refer to the node {id_!r}: only letters, digits and _ resolve, up to 50."
+        report.warning("node-id-form", message, "Rename the node.", id_, f"{path}/id")
 
 
 def _type(node: Node, report: Report) -> None:
     kind = node_kind(node.type)
     if kind is None:
-        report.error(
-            "node-type",
-            f"Dify has no node type {node.type!r}.",
-            "Use a type that Dify has, for instance llm or code.",
-            node,
-            "type",
-        )
+        message = f"Dify has no node type {node.type!r}."
+        report.error("node-type", message, "Use a type that Dify has, for instance llm or code.", node, "type")
         return
     if is_one_of(node.data.get("type"), OLD_NAMES):
         report.note("node-type-old", f"{node.data['type']} is the older name of {kind.type}.", "", node, "type")

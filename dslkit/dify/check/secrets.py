@@ -28,22 +28,14 @@ def check_secrets(report: Report) -> None:
     for index, variable in enumerate(mappings(variables)):
         value = variable.get("value")
         if variable.get("value_type") == "secret" and isinstance(value, str) and value.strip("*"):
-            report.warning(
-                "secret-value",
-                f"The secret variable {variable.get('name')} carries its value.",
-                "Empty it before sharing.",
-                path=f"workflow/environment_variables/{index}/value",
-            )
+            message = f"The secret variable {variable.get('name')} carries its value."
+            remedy = "Empty it before sharing."
+            report.warning("secret-value", message, remedy, path=f"workflow/environment_variables/{index}/value")
     for node in report.graph.nodes.values():
         path = next((p for p, text in _texts(node.data, "", 0) if _KEY.search(text) or _BEARER.search(text)), None)
         if path is not None:
-            report.warning(
-                "secret-in-text",
-                f"{named(node)} seems to hold a key or token.",
-                "Keep it in a secret environment variable.",
-                node,
-                path,
-            )
+            message = f"{named(node)} seems to hold a key or token."
+            report.warning("secret-in-text", message, "Keep it in a secret environment variable.", node, path)
 
 
 def _texts(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:

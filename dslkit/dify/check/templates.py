@@ -53,13 +53,8 @@ def _prompts(node: Node, report: Report) -> None:
 
 def _check(node: Node, template: str, variables: frozenset[str], path: str, report: Report) -> None:
     if _DIFY_REFERENCE.search(template):
-        report.error(
-            "template-reference",
-            f"{named(node)} has {{{{#…#}}}} in a Jinja template, where it means a comment.",
-            "Add the value to variables and write {{ name }}.",
-            node,
-            path,
-        )
+        message = f"{named(node)} has {{{{#…#}}}} in a Jinja template, where it means a comment."
+        report.error("template-reference", message, "Add the value to variables and write {{ name }}.", node, path)
         template = _DIFY_REFERENCE.sub("", template)
     try:
         unknown = names_missing(template, variables)
@@ -67,13 +62,9 @@ def _check(node: Node, template: str, variables: frozenset[str], path: str, repo
         report.error("template-fault", f"The template of {named(node)}: {fault}.", "Correct the template.", node, path)
         return
     for name in unknown:
-        report.error(
-            "template-variable",
-            f"The template of {named(node)} uses {name}, which is not among its variables.",
-            f"Add {name} to variables, or use one of: {', '.join(sorted(variables)) or 'none'}.",
-            node,
-            path,
-        )
+        message = f"The template of {named(node)} uses {name}, which is not among its variables."
+        remedy = f"Add {name} to variables, or use one of: {', '.join(sorted(variables)) or 'none'}."
+        report.error("template-variable", message, remedy, node, path)
 
 
 def names_missing(template: str, variables: frozenset[str]) -> tuple[str, ...]:

@@ -73,12 +73,8 @@ def _code(fields: Fields) -> None:
     for name, spec in outputs.items():
         type_ = spec.get("type") if isinstance(spec, Mapping) else None
         if not is_one_of(type_, CODE_OUTPUT_TYPES):
-            fields.wrong(
-                f"outputs/{name}",
-                f"Code cannot give {name} as {type_!r}.",
-                f"Use one of: {', '.join(sorted(CODE_OUTPUT_TYPES))}.",
-                "code-output-type",
-            )
+            remedy = f"Use one of: {', '.join(sorted(CODE_OUTPUT_TYPES))}."
+            fields.wrong(f"outputs/{name}", f"Code cannot give {name} as {type_!r}.", remedy, "code-output-type")
 
 
 def _named_selectors(fields: Fields) -> None:
@@ -141,12 +137,8 @@ def _parameter(fields: Fields, parameter: Mapping[str, Any], path: str) -> None:
     if name in _RESERVED_PARAMETERS:
         fields.wrong(f"{path}/name", f"{name} is reserved.", "Rename the parameter.", "parameter-name")
     if not is_one_of(parameter.get("type"), PARAMETER_TYPES):
-        fields.wrong(
-            f"{path}/type",
-            f"A parameter cannot be extracted as {parameter.get('type')!r}.",
-            f"Use one of: {', '.join(PARAMETER_TYPES)}.",
-            "parameter-type",
-        )
+        message = f"A parameter cannot be extracted as {parameter.get('type')!r}."
+        fields.wrong(f"{path}/type", message, f"Use one of: {', '.join(PARAMETER_TYPES)}.", "parameter-type")
     fields.text(parameter, "description", path)
     if not isinstance(parameter.get("required"), bool):
         fields.wrong(f"{path}/required", f"{path}/required is neither true nor false.", "Set it.")
