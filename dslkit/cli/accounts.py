@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from dslkit.cli.terminal import put_json, put_table, say, usd
+from dslkit.cli.terminal import put, put_json, put_table, say, usd
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dslkit.ledger import Ledger
 
+LOOK_SECONDS = 0.25
+RUN_COLUMNS = ("run_id", "started_at", "status", "notebook", "items", "calls", "cost_usd", "error")
 _AGE = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -78,21 +83,88 @@ def sql(
         put_table(names, rows)
 
 
-def log(limit: Limit = 20, run: RunId = None, as_json: AsJson = False) -> None:
-    """Show the newest attempts: when, what for, how it went."""
-    _show(
-        """SELECT started_at, outcome, http_status AS status, request_model AS model, stage, item_id AS item,
-        input_tokens, output_tokens, cost_usd, round(latency_s, 3) AS seconds, round(throttle_wait_s, 3) AS waited,
-        error_type AS error FROM calls WHERE run_id = $run OR $run IS NULL
-        ORDER BY started_at DESC LIMIT $limit""",
-        {"run": run, "limit": limit},
-        as_json=as_json,
+def log(
+    limit: Limit = 20,
+    run: RunId = None,
+    as_json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show attempts as they end, one a line.")] = False,
+) -> None:
+    """Show the newest attempts: when, for whom, how it went."""
+    if follow:
+        _follow(run, as_json=as_json)
+    query = "FROM calls WHERE run_id = $run OR $run IS NULL ORDER BY started_at DESC LIMIT $limit"
+    calls = [logged(call) for call in _ask(query, {"run": run, "limit": limit})]
+    if as_json:
+        put_json(calls)
+    else:
+        _put(list(logged({})), calls)
+
+
+def logged(call: Mapping[str, Any]) -> dict[str, Any]:
+    """What the log shows of an attempt, as the ledger or its journal has it."""
+    seconds, waited = call.get("latency_s"), call.get("throttle_wait_s")
+    return {
+        "started_at": call.get("started_at"),
+        "level": _level(call.get("outcome"), call.get("http_status") or 0),
+        "request": call.get("call_id"),
+        "model": call.get("request_model"),
+        "stage": call.get("stage"),
+        "item": call.get("item_id"),
+        "input_tokens": call.get("input_tokens"),
+        "output_tokens": call.get("output_tokens"),
+        "cost_usd": call.get("cost_usd"),
+        "outcome": call.get("outcome"),
+        "status": call.get("http_status"),
+        "seconds": None if seconds is None else round(seconds, 3),
+        "waited": None if waited is None else round(waited, 3),
+        "error": call.get("error_type"),
+    }
+
+
+def _level(outcome: str | None, status: int) -> str:
+    """Error: the server's fault or nobody's answer; warning: the request's fault, or nobody waited for the end."""
+    if outcome == "ok":
+        return "info"
+    refused = 400 <= status < 500  # noqa: PLR2004 - HTTP's client errors
+    return "warning" if refused or outcome in {"cancelled", "unknown"} else "error"
+
+
+def _follow(run: str | None, *, as_json: bool) -> NoReturn:
+    """One line an attempt, until somebody ends it."""
+    follower = open_ledger().follower()
+    while True:
+        for call in follower.look():
+            if run is None or call.get("run_id") == run:
+                put(json.dumps(logged(call)) if as_json else _line(logged(call)))
+        time.sleep(LOOK_SECONDS)
+
+
+def _line(call: Mapping[str, Any]) -> str:
+    tokens = f"{_known(call['input_tokens'])} + {_known(call['output_tokens'])} tokens"
+    cost = usd(None if call["cost_usd"] is None else Decimal(call["cost_usd"]))
+    moment = str(call["started_at"])[:19].replace("T", " ")
+    about = (call[name] for name in ("stage", "item", "error"))
+    outcome = f"{call['status'] or call['outcome']}"
+    words = (
+        moment,
+        f"{call['level']:7}",
+        call["request"],
+        call["model"],
+        tokens,
+        cost,
+        outcome,
+        f"{call['seconds']} s",
     )
+    return "  ".join(str(word) for word in (*words, *about) if word)
+
+
+def _known(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
 
 
 def runs(limit: Limit = 20, as_json: AsJson = False) -> None:
     """Show the newest runs: notebook or batch, status, items, cost."""
-    _show(
+    found = _ask(
         """SELECT run_id, started_at, status, coalesce(parse_filename(notebook), '') AS notebook,
             coalesce(items, 0) AS items, coalesce(calls, 0) AS calls,
             CASE WHEN calls IS NULL THEN 0 ELSE cost_usd END AS cost_usd, error_type AS error
@@ -102,8 +174,11 @@ def runs(limit: Limit = 20, as_json: AsJson = False) -> None:
                 FROM calls GROUP BY run_id) USING (run_id)
         ORDER BY started_at DESC LIMIT $limit""",
         {"limit": limit},
-        as_json=as_json,
     )
+    if as_json:
+        put_json(found)
+    else:
+        _put(RUN_COLUMNS, found)
 
 
 def instant(text: str | None) -> datetime | None:
@@ -120,14 +195,14 @@ def instant(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _show(query: str, values: Mapping[str, object], *, as_json: bool) -> None:
+def _ask(query: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
     cursor = open_ledger().snapshot().execute(query, values)
     names = [column[0] for column in cursor.description or ()]
-    rows = cursor.fetchall()
-    if as_json:
-        put_json([dict(zip(names, row, strict=True)) for row in rows])
-    else:
-        put_table(names, [[_cell(name, cell) for name, cell in zip(names, row, strict=True)] for row in rows])
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _put(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    put_table(names, [[_cell(name, row[name]) for name in names] for row in rows])
 
 
 def _cell(name: str, cell: Any) -> Any:

@@ -22,7 +22,7 @@ from dslkit.ledger.loading import load_lines
 from dslkit.ledger.manifest import Manifest, Part, Replaced, is_whole, read_manifest, write_manifest
 from dslkit.ledger.parts import Measure, measured, months, nothing, of_month, read_part, write_part
 from dslkit.ledger.segments import archive, batches, moved_on, ready, seal_orphans
-from dslkit.ledger.session import another, connect
+from dslkit.ledger.session import another, changing, connect
 from dslkit.ledger.viewfile import show_parts
 from dslkit.ledger.views import attempts
 
@@ -69,7 +69,8 @@ def upkeep(folder: Folder, *, wait_s: float = 30.0) -> Iterator[None]:
         time.sleep(0.02)
     _held.add(descriptor)
     try:
-        yield
+        with changing(folder.root):
+            yield
     finally:
         _held.discard(descriptor)
         os.close(descriptor)
@@ -109,6 +110,7 @@ def compact(folder: Folder, *, wait_s: float = 30.0, now: Callable[[], float] = 
             write_manifest(folder, manifest)  # from here on, parts without a manifest mean that it was lost
         elif not (is_whole(folder.manifest) and is_whole(folder.manifest_copy)):
             write_manifest(folder, manifest)
+        before = manifest = migrate(connection, folder, manifest, now())
         sealed = seal_orphans(folder)
         paths = ready(folder, manifest)
         for batch in batches(paths, BATCH_BYTES):
@@ -170,22 +172,40 @@ def write_kind(cursor: duckdb.DuckDBPyConnection, folder: Folder, kind: str, que
         yield write_part(cursor, folder, kind, month, of_month(kind, query, month))
 
 
+def migrate(connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest, now: float) -> Manifest:
+    """Write the parts of earlier versions again, in the present form.  A crash leaves the old ones in force."""
+    old = [part for part in manifest.parts if part.schema < schema.VERSION]
+    if not old:
+        return manifest
+    fresh = []
+    for part in old:
+        with contextlib.closing(another(connection)) as cursor:
+            fresh.append(write_part(cursor, folder, part.kind, part.month, read_part(folder, part)))
+        _hold_to(fresh[-1], measured(part))
+    return _exchange(folder, manifest, old, fresh, now)
+
+
+def _exchange(folder: Folder, manifest: Manifest, old: list[Part], fresh: list[Part], now: float) -> Manifest:
+    """Let parts count instead of others, which stay for readers under way."""
+    changed = replace(
+        manifest,
+        generation=manifest.generation + 1,
+        parts=(*(part for part in manifest.parts if part not in old), *fresh),
+        replaced=(*manifest.replaced, *(Replaced(file=part.file, at=now) for part in old)),
+    )
+    write_manifest(folder, changed)
+    return changed
+
+
 def merge(connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest, now: float) -> Manifest:
     """Merge small parts of a month, until no size class has many: each row is written again a few times in all."""
     while group := _mergeable(manifest):
         kind, month = group[0].kind, group[0].month
-        query = " UNION ALL ".join(read_part(folder.parts / part.file, kind) for part in group)
+        query = " UNION ALL ".join(read_part(folder, part) for part in group)
         with contextlib.closing(another(connection)) as cursor:
             part = write_part(cursor, folder, kind, month, query)
         _hold_to(part, sum((measured(one) for one in group), nothing(kind)))
-        old = {one.file for one in group}
-        manifest = replace(
-            manifest,
-            generation=manifest.generation + 1,
-            parts=(*(one for one in manifest.parts if one.file not in old), part),
-            replaced=(*manifest.replaced, *(Replaced(file=file, at=now) for file in sorted(old))),
-        )
-        write_manifest(folder, manifest)
+        manifest = _exchange(folder, manifest, group, [part], now)
     return manifest
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 ExportFormat = Literal["parquet", "csv", "duckdb"]
-VIEWS = ("calls", "runs", "items")
+VIEWS = ("calls", "runs", "items", "contents")
 
 _OPTIONS = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, HEADER"}
 
@@ -27,7 +27,7 @@ def export(cursor: duckdb.DuckDBPyConnection, target: Path, of_format: ExportFor
 
     Args:
         cursor: with the views of a ledger.
-        target: for ``duckdb`` the file, which must not exist; else a folder for ``calls``, ``runs`` and ``items``, made
+        target: for ``duckdb`` the file, which must not exist; else a folder for a file of each view, made
             if need be, whose files of these names are replaced.
         of_format: in CSV, lists and maps are JSON texts.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,12 @@ from typing import TYPE_CHECKING
 from dslkit.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
 NEW, OPEN, SEALED, ARCHIVED = ".new", ".open", ".jsonl", ".jsonl.gz"
+_AT_ONCE = 16  # what takes time is the disk, which makes many files durable as quickly as one
+_MANY = 64
+MOUNTS = Path("/proc/self/mounts")
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "afs", "fuse.glusterfs"}
 )
@@ -100,18 +104,21 @@ class Folder:
 
     def segments(self) -> dict[str, Path]:
         """Segments that hold records, by id: open and sealed ones.  Empty when there is no ledger."""
-        try:
-            names = os.listdir(self.journal)  # noqa: PTH208 - ten thousand names need no Path objects
-        except FileNotFoundError:
-            return {}
-        return {name: self.journal / (name + suffix) for name, suffix in sorted(_split(names))}
+        return _listed(self.journal, (OPEN, SEALED))
+
+    def archives(self) -> dict[str, Path]:
+        """Archived segments, by id."""
+        return _listed(self.archive, (ARCHIVED,))
 
 
-def _split(names: list[str]) -> Iterator[tuple[str, str]]:
-    for name in names:
-        stem, dot, suffix = name.partition(".")
-        if dot + suffix in (OPEN, SEALED) and "-" in stem:
-            yield stem, dot + suffix
+def _listed(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """The segments of a folder in order of writer and sequence, which is that of their names."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - ten thousand names need no Path objects
+    except FileNotFoundError:
+        return {}
+    split = (name.partition(".") for name in sorted(names))
+    return {stem: folder / (stem + dot + end) for stem, dot, end in split if dot + end in suffixes and "-" in stem}
 
 
 def lock_now(descriptor: int) -> bool:
@@ -163,7 +170,7 @@ def _prove_locks(path: Path) -> None:
 def network_filesystem(path: Path) -> str | None:
     """The kind of network filesystem that a folder lies on; None for a local one, or where that cannot be told."""
     try:
-        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+        mounts = [line.split() for line in MOUNTS.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return None
     above = [(len(where), kind) for _, where, kind, *_ in mounts if path.resolve().is_relative_to(where)]
@@ -177,6 +184,23 @@ def sync_data(descriptor: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     else:
         os.fdatasync(descriptor)
+
+
+def sync_files(paths: Collection[Path]) -> None:
+    """Make many files durable.  Each sync of one waits for the disk; after a sync of all there is little left to do."""
+    if len(paths) > _MANY and sys.platform == "linux":
+        os.sync()  # alone it is not enough: it does not tell of errors
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(sync_file, paths))
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a closed file durable."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        sync_data(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,17 +17,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dslkit.ledger.redact import redact, short_message
+from dslkit.ledger import schema
+from dslkit.ledger.redact import redact_body, redact_label, redact_values, short_message
 
 if TYPE_CHECKING:
     from dslkit.ledger.journal import Carried
     from dslkit.records import CallEnd, CallStart, Item, Price, Run
 
-SCHEMA_VERSION = 1
-
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BIGGEST = 2**63 - 1
 _DEAREST = 10**9  # DECIMAL(18, 9)
+_LONGEST_CONTENT = 1_000_000  # characters; with all of them escaped, two fit in the longest line
+_LONGEST = 1e9  # seconds; up to here a double is exact to the microsecond
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -65,7 +66,7 @@ def call_key(call_id: str) -> str:
 
 def head(segment: str, carried: Carried, *, host: str, pid: int, at: datetime) -> bytes:
     """The first line of a segment; ``carried`` names the open calls that moved here from the segment before."""
-    values = {"segment": segment, "schema": SCHEMA_VERSION, "host": host, "pid": pid, "recorded_at": instant(at)}
+    values = {"segment": segment, "schema": schema.VERSION, "host": host, "pid": pid, "recorded_at": instant(at)}
     return line("head", body({**values, "carried": [list(key) for key in carried.keys]}))
 
 
@@ -137,6 +138,7 @@ def item_line(item: Item, *, at: datetime) -> bytes:
     values = asdict(item)
     values |= values.pop("judgement")
     values["error_message"] = short_message(item.error_message)
+    values["findings"] = redact_values(values["findings"])
     return line("item", body({**_record(values), "recorded_at": instant(at)}))
 
 
@@ -150,6 +152,26 @@ def price_line(call_id: str, attempt: int, price: Price, *, at: datetime) -> byt
     return line("price", body({"call_id": call_id, "attempt": attempt, **_price(price), "recorded_at": instant(at)}))
 
 
+def content_line(start: CallStart, end: CallEnd, *, at: datetime) -> bytes:
+    """What was asked and answered, without keys."""
+    values = {
+        "call_id": call_key(end.call_id),
+        "attempt": end.attempt,
+        "started_at": instant(start.started_at),
+        "request": _content(start.content),
+        "response": _content(end.content),
+        "recorded_at": instant(at),
+    }
+    return line("content", body(values))
+
+
+def _content(content: bytes | None) -> str | None:
+    if content is None:
+        return None
+    text = redact_body(content)
+    return text if len(text) <= _LONGEST_CONTENT else f"{text[:_LONGEST_CONTENT]}…"
+
+
 def _record(values: dict[str, Any]) -> dict[str, Any]:
     values["tags"] = _tags(values["tags"])
     return {name: instant(value) if isinstance(value, datetime) else value for name, value in values.items()}
@@ -157,7 +179,7 @@ def _record(values: dict[str, Any]) -> dict[str, Any]:
 
 def _free_json(value: object) -> str | None:
     """Parameters and cells have no fixed columns: JSON in a text.  A key passed by mistake is not kept."""
-    return redact(_encode(_plain(value))) if value else None
+    return _encode(redact_values(_plain(value))) if value else None
 
 
 def _usage(end: CallEnd) -> dict[str, Any]:
@@ -185,7 +207,7 @@ def _price(price: Price) -> dict[str, Any]:
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str] | None:
-    return {str(name): str(value) for name, value in tags.items()} if tags else None
+    return {str(name): redact_label(str(value)) for name, value in tags.items()} if tags else None
 
 
 def _count(value: object) -> int | None:
@@ -196,7 +218,8 @@ def _count(value: object) -> int | None:
 
 
 def _seconds(value: float | None) -> float | None:
-    return round(value, 6) if value is not None and math.isfinite(value) else None
+    """To the microsecond; without the zero that is negative, which integers do not know."""
+    return round(value, 6) + 0.0 if value is not None and abs(value) < _LONGEST else None
 
 
 def instant(value: datetime) -> str:

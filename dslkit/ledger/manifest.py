@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dslkit.errors import LedgerError
 from dslkit.ledger.folder import write_whole
-from dslkit.ledger.lines import SCHEMA_VERSION
+from dslkit.ledger.schema import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class Part:
     sha256: str
     content: str
     sums: dict[str, str | None]
-    schema: int = SCHEMA_VERSION
+    schema: int = VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Manifest:
     """
 
     generation: int = 0
-    schema: int = SCHEMA_VERSION
+    schema: int = VERSION
     parts: tuple[Part, ...] = ()
     taken: frozenset[str] = frozenset()
     replaced: tuple[Replaced, ...] = ()
@@ -87,6 +87,7 @@ def write_manifest(folder: Folder, manifest: Manifest) -> None:
     """Make it the present one, durably."""
     values = asdict(manifest)
     values["taken"] = sorted(manifest.taken)
+    values["schema"] = VERSION
     text = json.dumps(values, separators=(",", ":"), sort_keys=True)
     content = json.dumps({"sha256": _checksum(text), "manifest": text}).encode()
     write_whole(folder.manifest_copy, content)
@@ -107,9 +108,9 @@ def _read(path: Path) -> Manifest | None:
         values = json.loads(text)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    if values["schema"] > SCHEMA_VERSION:
+    if values["schema"] > VERSION:
         raise LedgerError(
-            f"This ledger has schema version {values['schema']}; this dslkit knows up to {SCHEMA_VERSION}: update it."
+            f"This ledger has schema version {values['schema']}; this dslkit knows up to {VERSION}: update it."
         )
     return _from_json(values)
 

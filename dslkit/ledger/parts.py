@@ -11,18 +11,25 @@ from typing import TYPE_CHECKING
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
-from dslkit.ledger.folder import sync_data, sync_folder
+from dslkit.ledger.folder import sync_file, sync_folder
 from dslkit.ledger.manifest import Part
+from dslkit.ledger.packing import packed, unpacked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import duckdb
 
     from dslkit.ledger.folder import Folder
 
-_WRITTEN = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 6, PARQUET_VERSION v2, ROW_GROUP_SIZE 122880"
+_VERSION_KEY = "dslkit_schema"
+_WRITTEN = (
+    "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 6, PARQUET_VERSION v2, ROW_GROUP_SIZE 122880, "
+    f"KV_METADATA {{{_VERSION_KEY}: '{schema.VERSION}'}}"
+)
 _ORDER = {"calls": "started_at, call_id, attempt", "runs": "started_at, run_id, recorded_at"}
+_STABLE = {"TIMESTAMPTZ": "epoch_us({})", "DOUBLE": "({} + 0.0)"}  # no time zone, and no negative zero
 _SUMS = {"calls": ("cost_usd", "input_tokens", "output_tokens"), "prices": ("cost_usd",)}
 
 
@@ -68,10 +75,7 @@ def _as_integer(name: str) -> str:
 
 def _row_text(kind: str) -> str:
     """A row as one text, the same in every version of DuckDB and in every session."""
-    texts = (
-        f"epoch_us({schema.quoted(name)})" if of_type == "TIMESTAMPTZ" else schema.quoted(name)
-        for name, of_type in schema.RECORDS[kind].items()
-    )
+    texts = (_STABLE.get(of_type, "{}").format(schema.quoted(name)) for name, of_type in schema.RECORDS[kind].items())
     return "concat_ws('|', " + ", ".join(f"coalesce({text}::VARCHAR, '~')" for text in texts) + ")"
 
 
@@ -80,9 +84,25 @@ def measured(part: Part) -> Measure:
     return Measure(part.rows, part.content, dict(part.sums))
 
 
-def read_part(path: Path, kind: str) -> str:
+def read_part(folder: Folder, part: Part) -> str:
     """SQL for the rows of a part."""
-    return f"SELECT {schema.select_list(schema.PARTS[kind])} FROM read_parquet({schema.text(str(path))})"
+    return unpacked(part.kind, [folder.parts / part.file], part.schema)
+
+
+def read_parts(folder: Folder, parts: Iterable[Part], kind: str) -> str:
+    """SQL for the rows of parts of a kind, of whatever versions."""
+    files: dict[int, list[Path]] = {}
+    for part in parts:
+        files.setdefault(part.schema, []).append(folder.parts / part.file)
+    selects = [unpacked(kind, paths, version) for version, paths in sorted(files.items())]
+    return " UNION ALL ".join(selects) or schema.empty(schema.PARTS[kind])
+
+
+def version_of(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """The schema version that a part's file says it is of; the first did not say."""
+    query = f"SELECT value FROM parquet_kv_metadata({schema.text(str(path))}) WHERE key = '{_VERSION_KEY}'"
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 1
 
 
 def months(cursor: duckdb.DuckDBPyConnection, kind: str, query: str) -> list[str]:
@@ -108,11 +128,11 @@ def write_part(cursor: duckdb.DuckDBPyConnection, folder: Folder, kind: str, mon
     """
     name = f"{kind}-{month}-{os.urandom(6).hex()}.parquet"
     path, aside = folder.parts / name, folder.parts / f".{name}"
-    rows = f"SELECT {schema.select_list(schema.PARTS[kind])} FROM ({query}) ORDER BY {_ORDER.get(kind, 'recorded_at')}"
+    rows = packed(kind, query, order=f"ORDER BY {_ORDER.get(kind, 'recorded_at')}")
     try:
         cursor.execute(f"COPY ({rows}) TO {schema.text(str(aside))} ({_WRITTEN})")
-        _make_durable(aside)
-        found = _held_to(measure(cursor, kind, query), measure(cursor, kind, read_part(aside, kind)))
+        sync_file(aside)
+        found = _held_to(measure(cursor, kind, query), measure(cursor, kind, unpacked(kind, [aside])))
         aside.rename(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -133,14 +153,6 @@ def _held_to(wanted: Measure, found: Measure) -> Measure:
     if wanted != found:
         raise LedgerError(f"Wrote {wanted} to a part but read {found} back: the disk or its filesystem is at fault.")
     return found
-
-
-def _make_durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        sync_data(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def checksum(path: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dslkit.errors import UsageError
@@ -91,6 +92,18 @@ class UsageTotals(UsageRow):
         if self.by is not None:
             shown[f"by_{self.by}"] = {name: row.as_dict() for name, row in self.groups.items()}
         return shown
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook: by what was asked for, else by model."""
+        names = (self.by or "model", "requests", "input tokens", "output tokens", "cost")
+        rows = [(*_shown(name, row),) for name, row in [*(self.groups or self.models).items(), ("all", self)]]
+        head = "".join(f"<th>{name}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(name: str, row: UsageRow) -> tuple[str, ...]:
+    return name, f"{row.total_requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", row.cost
 
 
 _SUMS = f"""

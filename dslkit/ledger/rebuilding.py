@@ -17,10 +17,11 @@ import duckdb
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
-from dslkit.ledger.compaction import BATCH_BYTES, clear, load_batch, merge, records, upkeep, write_kind
-from dslkit.ledger.folder import ARCHIVED, write_whole
+from dslkit.ledger.compaction import BATCH_BYTES, clear, load_batch, merge, migrate, records, upkeep, write_kind
+from dslkit.ledger.folder import write_whole
 from dslkit.ledger.manifest import Manifest, Part, Replaced, read_manifest, write_manifest
-from dslkit.ledger.parts import Measure, checksum, measure, measured, nothing, read_part, write_part
+from dslkit.ledger.packing import unpacked
+from dslkit.ledger.parts import Measure, checksum, measure, measured, nothing, read_part, version_of, write_part
 from dslkit.ledger.segments import archive, batches, is_readable
 from dslkit.ledger.session import another, connect
 from dslkit.ledger.viewfile import show_parts
@@ -60,7 +61,7 @@ def rebuild(folder: Folder, *, wait_s: float = 30.0) -> Rebuilt:
         known, manifest = _state(folder)
         if known:
             archive(folder, manifest.taken)
-        archives = {name: path for name, path in archived(folder).items() if is_readable(path)}
+        archives = {name: path for name, path in folder.archives().items() if is_readable(path)}
         available = archives.keys() | folder.segments().keys()
         kept = _irreplaceable(connection, folder, _candidates(connection, folder, manifest, known=known), available)
         held = {name for part in kept for name in segments_of(connection, folder, part)}
@@ -75,7 +76,7 @@ def rebuild(folder: Folder, *, wait_s: float = 30.0) -> Rebuilt:
             skipped=skipped,
         )
         write_manifest(folder, fresh)
-        merged = merge(connection, folder, fresh, time.time())
+        merged = merge(connection, folder, migrate(connection, folder, fresh, time.time()), time.time())
         show_parts(folder, merged)
         clear(folder, merged, time.time())
     rows = sum(part.rows for part in fresh.parts)
@@ -89,11 +90,6 @@ def _state(folder: Folder) -> tuple[bool, Manifest]:
         return True, read_manifest(folder)
     except LedgerError:
         return False, Manifest(generation=int(time.time()))
-
-
-def archived(folder: Folder) -> dict[str, Path]:
-    """The archived segments, in order."""
-    return {path.name.removesuffix(ARCHIVED): path for path in sorted(folder.archive.glob(f"[!.]*{ARCHIVED}"))}
 
 
 def totals(parts: Iterable[Part]) -> dict[str, Measure]:
@@ -128,7 +124,8 @@ def is_sound(folder: Folder, part: Part) -> bool:
 
 def _describe(connection: duckdb.DuckDBPyConnection, path: Path) -> Part:
     kind, year, month, _ = path.name.split("-", 3)
-    found = measure(connection, kind, read_part(path, kind))
+    version = version_of(connection, path)
+    found = measure(connection, kind, unpacked(kind, [path], version))
     return Part(
         file=path.name,
         kind=kind,
@@ -138,14 +135,13 @@ def _describe(connection: duckdb.DuckDBPyConnection, path: Path) -> Part:
         sha256=checksum(path),
         content=found.content,
         sums=found.sums,
+        schema=version,
     )
 
 
 def segments_of(connection: duckdb.DuckDBPyConnection, folder: Folder, part: Part) -> set[str]:
     """The ids of the segments whose records a part holds."""
-    rows = connection.execute(
-        f"SELECT DISTINCT segment FROM ({read_part(folder.parts / part.file, part.kind)})"
-    ).fetchall()
+    rows = connection.execute(f"SELECT DISTINCT segment FROM ({read_part(folder, part)})").fetchall()
     return {str(segment) for (segment,) in rows}
 
 
@@ -175,7 +171,7 @@ def _from_archives(
 ) -> tuple[list[Part], dict[str, int]]:
     parts: list[Part] = []
     skipped: dict[str, int] = {}
-    elsewhere = {**folder.segments(), **archived(folder)}
+    elsewhere = {**folder.segments(), **folder.archives()}
     for cursor, torn in loaded(connection, sources, elsewhere):
         skipped |= torn
         for kind in schema.PARTS:
@@ -216,14 +212,14 @@ def prune(folder: Folder, before: datetime, *, wait_s: float = 30.0) -> Pruned:
         )
         write_manifest(folder, fresh)  # from here on, even a rebuild leaves the old records out
         show_parts(folder, fresh)
-        changed = sum(_prune_archive(path, before) for path in archived(folder).values())
+        changed = sum(_prune_archive(path, before) for path in folder.archives().values())
         clear(folder, fresh, time.time())
     rows = sum(part.rows for part in manifest.parts) - sum(part.rows for part in parts)
     return Pruned(rows=rows, archives=changed)
 
 
 def _pruned_part(connection: duckdb.DuckDBPyConnection, folder: Folder, part: Part, before: datetime) -> list[Part]:
-    rows = read_part(folder.parts / part.file, part.kind)
+    rows = read_part(folder, part)
     remaining = since(part.kind, rows, before.isoformat())
     left = measure(connection, part.kind, remaining).rows
     if left == part.rows:

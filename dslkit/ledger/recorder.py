@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import lines
-from dslkit.ledger.folder import SEALED, Folder
+from dslkit.ledger.folder import SEALED, Folder, network_filesystem
 from dslkit.ledger.journal import SEGMENT_BYTES, Carried, Journal
 from dslkit.pricing import Prices
 from dslkit.records import Price
@@ -90,6 +90,8 @@ class LedgerRecorder:
             known = self._starts.pop(key, None)
             text = known[1] if known else lines.orphan_body(end, host=_HOST, pid=self._pid)
             price = self._booked(known[0], end) if known else Price(cost_usd=None)
+            if known and (known[0].content, end.content) != (None, None):
+                self._journal.append(lines.content_line(known[0], end, at=self._now()))
             ended = lines.line("end", f"{text},{lines.end_body(end, price)}")
             self._journal.append(ended, lambda: self._open_calls.pop(key, None))
         except Exception:  # noqa: BLE001 - a defect here must not cost the caller an answer already paid for
@@ -189,8 +191,16 @@ def shared(home: Path, prices: Path | None = None) -> LedgerRecorder:
         if home not in _shared:
             folder = Folder(home)
             folder.create()
+            _warn_of_the_network(folder)
             _shared[home] = LedgerRecorder(folder, prices=Prices(prices))
         return _shared[home]
+
+
+def _warn_of_the_network(folder: Folder) -> None:
+    """Locks that other machines do not see cannot be told from good ones by one machine."""
+    kind = network_filesystem(folder.home)
+    if kind is not None:
+        _log.warning("%s lies on a network filesystem (%s): let one machine alone write to it", folder.root, kind)
 
 
 def _after_fork() -> None:

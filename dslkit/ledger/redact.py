@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 MESSAGE_CHARACTERS = 500
 
@@ -17,12 +21,41 @@ _SECRET = re.compile(
     | \beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                                          # a JSON web token
     """
 )
+_SECRET_NAME = re.compile(r"(?i)(?:api[-_ ]?key|authorization|password|secret|access[-_ ]token)$")
 REMOVED = "[removed]"
 
 
 def redact(text: str) -> str:
     """The text without anything that looks like a credential."""
     return _SECRET.sub(REMOVED, text)
+
+
+@lru_cache(maxsize=4096)
+def redact_label(text: str) -> str:
+    """As ``redact``, for short texts that come again and again."""
+    return redact(text)
+
+
+def redact_values(value: Any) -> Any:
+    """JSON without what looks like a credential, or is named as one; its form stays."""
+    if isinstance(value, Mapping):
+        return {name: redact_values(REMOVED if _is_named(name, inner) else inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_values(inner) for inner in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def _is_named(name: object, value: object) -> bool:
+    return isinstance(value, str) and _SECRET_NAME.search(str(name)) is not None
+
+
+def redact_body(content: bytes) -> str:
+    """The body of a request or response, which JSON stays if it was."""
+    text = content.decode(errors="replace")
+    try:
+        return json.dumps(redact_values(json.loads(text)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return redact(text)
 
 
 def short_message(text: str | None) -> str | None:

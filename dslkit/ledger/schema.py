@@ -6,6 +6,7 @@ from typing import Final
 
 Columns = dict[str, str]
 
+VERSION: Final = 2  # of segments, parts and manifest
 LONGEST_LINE: Final = 16 * 1024 * 1024  # bytes; DuckDB's own default
 
 CALLS: Final[Columns] = {
@@ -102,6 +103,13 @@ PRICES: Final[Columns] = {
     name: CALLS[name] for name in ("call_id", "attempt", "cost_usd", "price_source", "price_version")
 }
 
+# What was asked and answered, where that is to be kept.
+CONTENTS: Final[Columns] = {
+    **{name: CALLS[name] for name in ("call_id", "attempt", "started_at")},
+    "request": "VARCHAR",
+    "response": "VARCHAR",
+}
+
 # What a part of each kind holds.  All but calls may be written again: the latest record counts.
 _RECORDED = {"recorded_at": "TIMESTAMPTZ"}
 RECORDS: Final[dict[str, Columns]] = {
@@ -110,6 +118,7 @@ RECORDS: Final[dict[str, Columns]] = {
     "items": {**ITEMS, **_RECORDED},
     "marks": {**MARKS, **_RECORDED},
     "prices": {**PRICES, **_RECORDED},
+    "contents": {**CONTENTS, **_RECORDED},
 }
 PARTS: Final[dict[str, Columns]] = {kind: {**columns, "segment": "VARCHAR"} for kind, columns in RECORDS.items()}
 
@@ -120,10 +129,20 @@ INSTANTS: Final[dict[str, str]] = {
     "items": "started_at",
     "marks": "recorded_at",
     "prices": "recorded_at",
+    "contents": "coalesce(started_at, recorded_at)",
 }
 
 # What one line of a journal may hold.
-LINES: Final[Columns] = {"k": "VARCHAR", "segment": "VARCHAR", **_RECORDED, **CALLS, **RUNS, **ITEMS, **MARKS}
+LINES: Final[Columns] = {
+    "k": "VARCHAR",
+    "segment": "VARCHAR",
+    **_RECORDED,
+    **CALLS,
+    **RUNS,
+    **ITEMS,
+    **MARKS,
+    **CONTENTS,
+}
 
 
 def quoted(name: str) -> str:

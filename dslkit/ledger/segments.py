@@ -6,15 +6,13 @@ import contextlib
 import gzip
 import json
 import os
-import shutil
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dslkit.ledger.folder import NEW, OPEN, SEALED, lock_now, sync_data, sync_folder
-from dslkit.ledger.lines import SCHEMA_VERSION
+from dslkit.ledger import schema
+from dslkit.ledger.folder import NEW, OPEN, SEALED, lock_now, sync_files, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from dslkit.ledger.folder import Folder
     from dslkit.ledger.manifest import Manifest
 
-_PACKERS = 16  # what takes time is the disk, which makes many files durable as quickly as one
 UNBORN_SECONDS = 3600.0  # a ``.new`` file this old was left by a process that died within its first millisecond
 
 
@@ -96,7 +93,7 @@ def ready(folder: Folder, manifest: Manifest) -> dict[str, Path]:
         writer = name.rpartition("-")[0]
         if name in manifest.taken or folder.archived(name).exists() or writer in stopped:
             continue
-        if path.suffix != SEALED or read_head(path).schema > SCHEMA_VERSION:
+        if path.suffix != SEALED or read_head(path).schema > schema.VERSION:
             stopped.add(writer)
         else:
             chosen[name] = path
@@ -138,9 +135,12 @@ def _head_of_the_living(path: Path) -> Head:
 def archive(folder: Folder, taken: Collection[str]) -> list[str]:
     """Gzip taken segments and remove them from the journal; return the ids that have left it."""
     segments = folder.segments()
-    packed = {path: folder.archived(name) for name, path in segments.items() if name in taken}
-    with ThreadPoolExecutor(_PACKERS) as pool:
-        list(pool.map(_gzip, packed.keys(), packed.values()))
+    asides = {
+        folder.archived(name): _gzip(path, folder.archived(name)) for name, path in segments.items() if name in taken
+    }
+    sync_files(asides.values())  # complete and durable before they have their names
+    for target, aside in asides.items():
+        aside.replace(target)
     sync_folder(folder.archive)
     for name, path in segments.items():
         if path.suffix == SEALED and folder.archived(name).exists():  # also one that came back from a backup
@@ -148,15 +148,11 @@ def archive(folder: Folder, taken: Collection[str]) -> list[str]:
     return sorted(taken)
 
 
-def _gzip(path: Path, target: Path) -> None:
-    """A copy that is complete and durable before it has its name.  Without a time stamp: equal in, equal out."""
+def _gzip(path: Path, target: Path) -> Path:
+    """A packed copy aside.  Without a time stamp: equal in, equal out."""
     aside = target.with_name(f".{target.name}")
-    with path.open("rb") as source, aside.open("wb") as raw:
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed:
-            shutil.copyfileobj(source, packed, 1 << 20)
-        raw.flush()
-        sync_data(raw.fileno())
-    aside.replace(target)
+    aside.write_bytes(gzip.compress(path.read_bytes(), compresslevel=6, mtime=0))
+    return aside
 
 
 def is_readable(path: Path) -> bool:

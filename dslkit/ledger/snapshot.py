@@ -20,8 +20,9 @@ from dslkit.ledger import schema
 from dslkit.ledger.folder import OPEN, SEALED, is_locked
 from dslkit.ledger.loading import load_lines
 from dslkit.ledger.manifest import Manifest, read_manifest
+from dslkit.ledger.parts import read_parts
 from dslkit.ledger.session import another
-from dslkit.ledger.views import attempts, read_parts, view_queries
+from dslkit.ledger.views import attempts, view_queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,15 +89,10 @@ def _load(cursor: duckdb.DuckDBPyConnection, state: State) -> None:
 
 
 def _create_views(cursor: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest) -> None:
-    parts = {kind: _from_parts(folder, manifest, kind) for kind in schema.PARTS}
+    parts = {kind: read_parts(folder, manifest.of(kind), kind) for kind in schema.PARTS}
     priced = (
         bool(manifest.of("prices")) or cursor.execute("FROM lines WHERE k = 'price' LIMIT 1").fetchone() is not None
     )
     queries = view_queries(parts, attempts="FROM attempts", living="segment IN (FROM living)", priced=priced)
     for name, query in queries.items():
         cursor.execute(f"CREATE TEMP VIEW {name} AS {query}")
-
-
-def _from_parts(folder: Folder, manifest: Manifest, kind: str) -> str:
-    files = [str(folder.parts / part.file) for part in manifest.of(kind)]
-    return read_parts(kind, files) if files else schema.empty(schema.PARTS[kind])

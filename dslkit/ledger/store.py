@@ -1,5 +1,7 @@
 """The reading side of a ledger, and the face of the room."""
 
+# ruff: noqa: S608 - the queries are put together from constants of this room
+
 from __future__ import annotations
 
 import threading
@@ -8,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from dslkit.errors import LedgerError
+from dslkit.errors import LedgerError, UsageError
 from dslkit.ledger import queries
 from dslkit.ledger.compaction import Compacted, compact
 from dslkit.ledger.exporting import ExportFormat, export
 from dslkit.ledger.folder import Folder
+from dslkit.ledger.following import Follower
 from dslkit.ledger.manifest import read_manifest
+from dslkit.ledger.meanings import MEANINGS
 from dslkit.ledger.rebuilding import Pruned, Rebuilt, prune, rebuild
 from dslkit.ledger.repricing import Repriced, reprice
-from dslkit.ledger.session import connect
+from dslkit.ledger.schema import VERSION, text
+from dslkit.ledger.session import changing, connect
 from dslkit.ledger.snapshot import ATTEMPTS, open_snapshot
 from dslkit.ledger.verification import Verified, verify
 from dslkit.ledger.viewfile import create_file
@@ -47,8 +52,20 @@ class Ledger:
         from dslkit.ledger.recorder import shared  # noqa: PLC0415 - prices take 0.25 s to load, reading needs none
 
         recorder = shared(self._folder.home, self._prices)
-        create_file(self._folder)
+        self._show()
         return recorder
+
+    def _show(self) -> None:
+        """See that ``ledger.duckdb`` is there, after the parts of an earlier version were written again for it."""
+        try:
+            version = read_manifest(self._folder).schema
+        except LedgerError:
+            return  # lost, or of a newer dslkit: what is recorded waits in the journal
+        if version < VERSION:
+            compact(self._folder)
+        else:
+            with changing(self._folder.root):
+                create_file(self._folder)
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """The rows of a query over ``calls``, ``runs`` and ``items``, as they are now, held in memory.
@@ -79,11 +96,30 @@ class Ledger:
         """One row an item of a run, as of now; evaluated when used."""
         return self._relation("FROM items")
 
+    def contents(self) -> duckdb.DuckDBPyRelation:
+        """What was asked and answered: one row an attempt that was made with ``store_content``."""
+        return self._relation("FROM contents")
+
+    def columns(self, view: str = "calls") -> duckdb.DuckDBPyRelation:
+        """The columns of a view, with type and meaning; UsageError for no view of the ledger."""
+        if view not in MEANINGS:
+            raise UsageError(f"The ledger has no {view!r}; it has {', '.join(MEANINGS)}.")
+        cursor = self.snapshot()
+        pairs = ", ".join(f"({text(column)}, {text(meaning)})" for column, meaning in MEANINGS[view].items())
+        cursor.execute(f"CREATE TEMP VIEW meanings AS SELECT * FROM (VALUES {pairs}) v(column_name, meaning)")
+        return cursor.sql(
+            f"SELECT column_name, column_type, meaning FROM (DESCRIBE {view}) LEFT JOIN meanings USING (column_name)"
+        )
+
     def usage(
         self, since: datetime | None = None, run: str | None = None, by: str | None = None
     ) -> queries.UsageTotals:
         """Totals of tokens and money (see queries.usage)."""
         return queries.usage(self.snapshot(), since=since, run=run, by=by)
+
+    def follower(self) -> Follower:
+        """Gives the attempts that end from now on, look by look (``dslkit log --follow``)."""
+        return Follower(self._folder)
 
     def reset_usage(self) -> None:
         """Count from now on.  No row is lost: ``usage(since=…)`` reaches back as far as ever."""

@@ -14,7 +14,7 @@ from dslkit.ledger.compaction import records
 from dslkit.ledger.folder import OPEN, network_filesystem
 from dslkit.ledger.manifest import is_whole
 from dslkit.ledger.parts import measure, measured, nothing, read_part
-from dslkit.ledger.rebuilding import archived, is_sound, loaded, segments_of, since
+from dslkit.ledger.rebuilding import is_sound, loaded, segments_of, since
 from dslkit.ledger.segments import is_readable
 from dslkit.ledger.session import connect
 from dslkit.ledger.snapshot import open_snapshot, take_state
@@ -74,7 +74,7 @@ def verify(folder: Folder) -> Verified:
     if unknown:
         text = f"{unknown} calls are of unknown outcome: under way, or their process died. They count at no price."
         findings.append(_finding("note", "unknown-outcome", text))
-    return Verified(**counts, archives=len(archived(folder)), findings=tuple(findings))
+    return Verified(**counts, archives=len(folder.archives()), findings=tuple(findings))
 
 
 def _finding(severity: Severity, code: str, message: str, remedy: str = "", path: Path | None = None) -> Finding:
@@ -106,13 +106,13 @@ def _of_parts(connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: M
         elif not is_sound(folder, part):
             text = f"A part with {part.rows} {part.kind} is not the file that was written: its checksum differs."
             yield _finding("error", "part-damaged", text, _REBUILD, path)
-        elif measure(connection, part.kind, read_part(path, part.kind)) != measured(part):
+        elif measure(connection, part.kind, read_part(folder, part)) != measured(part):
             yield _finding("error", "part-differs", "A part's sums are not those it was booked with.", _REBUILD, path)
 
 
 def _of_archives(connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest) -> Iterator[Finding]:
     """Whether the parts hold exactly what the archived segments say."""
-    archives = archived(folder)
+    archives = folder.archives()
     damaged = [name for name, path in archives.items() if not is_readable(path)]
     for name in damaged:
         text = "An archived segment is damaged. Parts hold its records, but cannot be made again from it."
@@ -145,7 +145,7 @@ def _differences(
     for kind in schema.PARTS:
         found = nothing(kind)
         for part in manifest.of(kind):
-            rows = f"SELECT * FROM ({read_part(folder.parts / part.file, kind)}) WHERE segment IN (FROM archived)"
+            rows = f"SELECT * FROM ({read_part(folder, part)}) WHERE segment IN (FROM archived)"
             found += measure(connection, kind, rows)
         if found != wanted[kind]:
             why = _why(found, wanted[kind])

@@ -19,8 +19,10 @@ import duckdb
 
 from dslkit.ledger import schema
 from dslkit.ledger.folder import write_whole
+from dslkit.ledger.meanings import MEANINGS
+from dslkit.ledger.packing import packed, unpacked
 from dslkit.ledger.parts import checksum
-from dslkit.ledger.views import SEGMENT, attempts, read_parts, view_queries
+from dslkit.ledger.views import SEGMENT, attempts, view_queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,12 +30,19 @@ if TYPE_CHECKING:
     from dslkit.ledger.folder import Folder
     from dslkit.ledger.manifest import Manifest
 
+_SCRIPT = "views.sql"
 _EMPTY = "none"  # a name that no segment and no part has: DuckDB refuses a pattern that matches nothing
 
 
 def show_parts(folder: Folder, manifest: Manifest) -> None:
     """Point ``live`` to exactly the parts of a manifest, in one rename, and see that ``ledger.duckdb`` is there."""
-    create_file(folder)
+    if not _is_current(folder):
+        _create_placeholders(folder)
+    _show_exactly(folder, manifest)
+    create_file(folder)  # now that there is nothing but what these views understand
+
+
+def _show_exactly(folder: Folder, manifest: Manifest) -> None:
     shown = _target(folder.live)
     if shown is not None and set(os.listdir(shown)) == _names(manifest):  # noqa: PTH208 - names are what is compared
         return
@@ -65,26 +74,28 @@ def _target(link: Path) -> Path | None:
 
 def create_file(folder: Folder) -> None:
     """Make ``ledger.duckdb`` unless the one there holds these very views, unharmed."""
-    statements = _statements(folder)
-    script = folder.root / "views.sql"
-    text = ";\n".join(statements) + ";\n"
-    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
-        if folder.live.exists() and script.read_text(encoding="utf-8") == _signed(text, folder.views):
-            return
+    if _is_current(folder):
+        return
     _create_placeholders(folder)
     aside = folder.home / f".ledger.{os.getpid()}.{os.urandom(4).hex()}.duckdb"
     try:
         with contextlib.closing(duckdb.connect(str(aside))) as connection:
-            for statement in statements:
-                connection.execute(statement)
+            connection.execute(_script(folder))
         aside.replace(folder.views)
     finally:
-        aside.unlink(missing_ok=True)
-    write_whole(script, _signed(text, folder.views).encode())
+        for left in (aside, aside.with_name(f"{aside.name}.wal")):
+            left.unlink(missing_ok=True)
+    write_whole(folder.root / _SCRIPT, _signed(folder).encode())
 
 
-def _signed(text: str, file: Path) -> str:
-    return f"{text}-- made {file.name} with SHA-256 {checksum(file)}\n"
+def _is_current(folder: Folder) -> bool:
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+        return folder.live.exists() and (folder.root / _SCRIPT).read_text(encoding="utf-8") == _signed(folder)
+    return False
+
+
+def _signed(folder: Folder) -> str:
+    return f"{_script(folder)}-- made {folder.views.name} with SHA-256 {checksum(folder.views)}\n"
 
 
 def _create_placeholders(folder: Folder) -> None:
@@ -93,15 +104,20 @@ def _create_placeholders(folder: Folder) -> None:
     nothing.mkdir(exist_ok=True)
     for kind, columns in schema.PARTS.items():
         aside = nothing / f".{kind}.{os.urandom(4).hex()}"
-        duckdb.execute(f"COPY ({schema.empty(columns)}) TO {schema.text(str(aside))} (FORMAT parquet)")
-        aside.replace(nothing / f"{kind}-{_EMPTY}.parquet")
+        try:
+            duckdb.execute(
+                f"COPY ({packed(kind, schema.empty(columns))}) TO {schema.text(str(aside))} (FORMAT parquet)"
+            )
+            aside.replace(nothing / f"{kind}-{_EMPTY}.parquet")
+        finally:
+            aside.unlink(missing_ok=True)
     (folder.journal / f"{_EMPTY}.jsonl").touch()
     if not folder.live.exists():
         _point(folder.live, f"parts/{_EMPTY}")
 
 
-def _statements(folder: Folder) -> list[str]:
-    """The views.  Each lists and reads the journal first, once, and leaves out of the parts what it has seen there.
+def _script(folder: Folder) -> str:
+    """The views as SQL.  Each reads the journal first, once, and leaves out of the parts what it has seen there.
 
     A segment leaves the journal only after ``live`` leads to its rows, so whenever the two are listed in this order,
     each record is found in one of them at least; and if in both, it is counted once.
@@ -109,6 +125,14 @@ def _statements(folder: Folder) -> list[str]:
     journal = schema.from_lines(str(folder.journal / "*.[oj]*"), filename=True)
     lines = f"SELECT * REPLACE ({SEGMENT} AS segment), suffix(filename, '.open') AS living FROM {journal}"
     unseen = "WHERE segment NOT IN (SELECT segment FROM lines)"
-    parts = {kind: f"{read_parts(kind, [str(folder.live / f'{kind}-*.parquet')])} {unseen}" for kind in schema.PARTS}
+    parts = {
+        kind: f"SELECT * FROM ({unpacked(kind, [folder.live / f'{kind}-*.parquet'])}) {unseen}" for kind in schema.PARTS
+    }
     queries = view_queries(parts, attempts=attempts("lines"), living="living", priced=True)
-    return [f"CREATE VIEW {name} AS WITH lines AS MATERIALIZED ({lines}) {query}" for name, query in queries.items()]
+    views = [f"CREATE VIEW {name} AS WITH lines AS MATERIALIZED ({lines}) {query}" for name, query in queries.items()]
+    comments = [
+        f"COMMENT ON COLUMN {view}.{schema.quoted(column)} IS {schema.text(meaning)}"
+        for view, meanings in MEANINGS.items()
+        for column, meaning in meanings.items()
+    ]
+    return "".join(f"{statement};\n" for statement in (*views, *comments))

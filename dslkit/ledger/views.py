@@ -26,11 +26,6 @@ def attempts(source: str) -> str:
     )
 
 
-def read_parts(kind: str, files: list[str]) -> str:
-    """SQL for the rows of parts of a kind."""
-    return f"SELECT {schema.select_list(schema.PARTS[kind])} FROM read_parquet([{', '.join(map(schema.text, files))}])"
-
-
 def view_queries(parts: dict[str, str], *, attempts: str, living: str, priced: bool) -> dict[str, str]:
     """SQL of the views.
 
@@ -45,6 +40,7 @@ def view_queries(parts: dict[str, str], *, attempts: str, living: str, priced: b
         "calls": _calls(f"{attempts} UNION ALL {parts['calls']}", _all(parts, "prices") if priced else None),
         "runs": _runs(f"{fresh} UNION ALL SELECT *, false AS living FROM ({parts['runs']})"),
         "items": _items(_all(parts, "items")),
+        "contents": _contents(_all(parts, "contents")),
         "marks": f"SELECT name, recorded_at FROM ({_all(parts, 'marks')})",
     }
 
@@ -97,6 +93,11 @@ def _items(source: str) -> str:
     seconds = "(epoch_us(ended_at) - epoch_us(started_at)) / 1e6 AS seconds"
     columns = ", ".join([*shown.values(), seconds, *counts])
     return f"SELECT {columns} FROM ({source}) {_latest('run_id, item_id', 'recorded_at DESC')}"
+
+
+def _contents(source: str) -> str:
+    columns = "call_id::VARCHAR AS call_id, attempt, started_at, request, response"
+    return f"SELECT {columns} FROM ({source}) {_latest('call_id, attempt', 'recorded_at DESC')}"
 
 
 def _latest(key: str, order: str) -> str:

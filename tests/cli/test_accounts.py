@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dslkit.cli.accounts import instant
+from dslkit.cli import accounts
+from dslkit.cli.accounts import instant, logged
 from dslkit.errors import UsageError
+from dslkit.records import Attribution, CallEnd, CallStart, Usage
 
 if TYPE_CHECKING:
     from conftest import Dslkit
@@ -57,6 +60,67 @@ def test_log_and_runs(dslkit: Dslkit) -> None:
     log = json.loads(dslkit("log", "--json", "--run", runs[0]["run_id"]).out)
     assert [(call["stage"], call["outcome"], call["status"]) for call in log] == [("configuration", "ok", 200)]
     assert len(dslkit("log", "--limit", "1").out.splitlines()) == 2
+
+
+LEVELS = {
+    ("ok", 200): "info",
+    ("error", 429): "warning",
+    ("error", 503): "error",
+    ("error", None): "error",
+    ("error", 200): "error",
+    ("cancelled", None): "warning",
+    ("unknown", None): "warning",
+}
+
+
+@pytest.mark.parametrize(("outcome", "status"), LEVELS)
+def test_levels_of_the_log(outcome: str, status: int | None) -> None:
+    assert logged({"outcome": outcome, "http_status": status})["level"] == LEVELS[outcome, status]
+
+
+class _LookedEnoughError(Exception):
+    """In place of Ctrl-C."""
+
+
+def test_log_follows(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each call as it ends, none for those before; unknown tokens and money are question marks."""
+    recorder = accounts.open_ledger().recorder()
+    known = CallStart(
+        call_id="0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a",
+        attempt=1,
+        attribution=Attribution(run_id="run-9", stage="quality"),
+        provider_name="openai",
+        operation_name="chat",
+        request_model="gpt-4o-mini",
+        estimated_input_tokens=1,
+        estimated_output_tokens=1,
+        request_bytes=1,
+        stream=False,
+        throttle_wait_s=0.0,
+        started_at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+    )
+    ended = CallEnd(call_id=known.call_id, attempt=1, outcome="ok", ended_at=known.started_at, latency_s=1.5)
+    turns = iter([
+        replace(ended, http_status=200, usage=Usage(input_tokens=1000, output_tokens=100)),
+        replace(ended, outcome="error", http_status=503, error_type="503"),
+    ])  # fmt: skip
+
+    def meanwhile(_: float) -> None:
+        end = next(turns, None)
+        if end is None:
+            raise _LookedEnoughError
+        recorder.reserve(known)
+        recorder.settle(end)
+
+    monkeypatch.setattr(accounts.time, "sleep", meanwhile)
+    with pytest.raises(_LookedEnoughError):
+        accounts.log(follow=True)
+    line = (
+        "2026-11-20 12:00:00  {level}  0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a  gpt-4o-mini  {rest}  1.5 s  quality{error}"
+    )
+    good = line.format(level="info   ", rest="1,000 + 100 tokens  $0.00021  200", error="")
+    bad = line.format(level="error  ", rest="? + ? tokens  ?  503", error="  503")
+    assert capsys.readouterr().out.splitlines()[-2:] == [good, bad]
 
 
 @pytest.mark.parametrize(("age", "delta"), [("30d", timedelta(days=30)), ("12 h", timedelta(hours=12))])

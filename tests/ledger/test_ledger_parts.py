@@ -155,7 +155,7 @@ def test_a_segment_of_a_newer_version_is_left_alone(ledger: Ledger, home: Path) 
     """Its columns are not ours to drop; its rows are read as far as we know them."""
     segment(ledger)
     (path,) = Folder(home).journal.glob("*-*.jsonl")
-    path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":99', 1))
+    path.write_bytes(path.read_bytes().replace(b'"schema":2', b'"schema":99', 1))
     assert ledger.compact().segments == 0
     assert sums(ledger)[0] == 3
 

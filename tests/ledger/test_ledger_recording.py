@@ -9,13 +9,15 @@ from datetime import timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_writing import NOON, call, end, in_process, item, run, start
 
-from dslkit.errors import LedgerError
+from dslkit.errors import LedgerError, UsageError
 from dslkit.ledger import Ledger
+from dslkit.ledger.meanings import MEANINGS
 from dslkit.records import Finding, Judgement, Repair, Usage
 
 if TYPE_CHECKING:
@@ -40,6 +42,32 @@ def test_an_empty_ledger_reads_as_empty_tables(ledger: Ledger, home: Path) -> No
     assert ledger.calls().fetchall() == ledger.runs().fetchall() == ledger.items().fetchall() == []
     assert ledger.usage().total_requests == 0
     assert not home.exists()
+
+
+def test_every_column_is_documented(ledger: Ledger) -> None:
+    """For notebooks by ``columns``, for other tools as comments in ``ledger.duckdb``; no meaning without its column."""
+    ledger.recorder()
+    with duckdb.connect(str(ledger.home / "ledger.duckdb"), read_only=True) as connection:
+        for view, meanings in MEANINGS.items():
+            names = ledger.sql(f"FROM {view}").columns
+            assert sorted(meanings) == sorted(names)
+            found = ledger.columns(view).fetchall()
+            assert [(name, meanings[name]) for name in names] == [(name, meaning) for name, _, meaning in found]
+            query = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ?"
+            assert dict(connection.execute(query, [view]).fetchall()) == meanings
+    with pytest.raises(UsageError, match="calls, runs"):
+        ledger.columns("nothing")
+
+
+def test_relations_and_usage_show_well_in_a_notebook(ledger: Ledger) -> None:
+    """As tables, whatever a model or a server wrote into them."""
+    call(ledger.recorder(), stage="<script>", request_model="<b>", ending={"response_model": "<b>"})
+    for shown in (ledger.calls()._repr_mimebundle_()["text/html"], ledger.usage(by="stage")._repr_html_()):
+        assert "<table" in shown
+        assert "&lt;" in shown
+        assert "<script>" not in shown
+        assert "<b>" not in shown
+    assert "$0.0000 + 1 call of unknown price" in ledger.usage()._repr_html_()
 
 
 def test_every_column_of_a_call(ledger: Ledger) -> None:

@@ -94,7 +94,7 @@ def rewrite_a_cost(home: Path) -> None:
     state = read_manifest(folder)
     old = state.of("calls")[0]
     with duckdb.connect() as connection:
-        query = f"SELECT * REPLACE (cost_usd * 2 AS cost_usd) FROM ({read_part(folder.parts / old.file, 'calls')})"
+        query = f"SELECT * REPLACE (cost_usd * 2 AS cost_usd) FROM ({read_part(folder, old)})"
         fresh = write_part(connection, folder, "calls", old.month, query)
     write_manifest(folder, replace(state, parts=tuple(fresh if part == old else part for part in state.parts)))
 
@@ -198,7 +198,7 @@ def test_export_as_files(filled: Ledger, tmp_path: Path, of_format: Any) -> None
     """Every row of every view; again over the first."""
     for _ in range(2):
         paths = filled.export(tmp_path / "out", of_format)
-    assert [path.name for path in paths] == [f"{name}.{of_format}" for name in ("calls", "runs", "items")]
+    assert [path.name for path in paths] == [f"{name}.{of_format}" for name in ("calls", "runs", "items", "contents")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in paths)
     if of_format == "csv":
         with paths[0].open(newline="") as file:
