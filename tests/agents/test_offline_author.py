@@ -85,24 +85,26 @@ def _other_nouns(entry):
 
 @pytest.mark.shared
 @pytest.mark.engine
-@pytest.mark.parametrize("change", [_as_is, _other_names, _other_nouns])
-def test_meets_requirements_of_others(change, shared, author, engine):
+def test_meets_requirements_of_others(shared, author, engine):
     """A public benchmark's requirements, of which the author sees the messages only; whatever they are about."""
-    counts = {"clean": 0, "exact": 0, "held": 0}
     lines = (shared / "data" / "chat2workflow" / "requirements.jsonl").read_text("utf-8").splitlines()
-    for entry in map(json.loads, lines):
-        outputs = entry["outputs"] if isinstance(entry["outputs"][0], list) else [entry["outputs"]]
-        case = {"id": entry["id"], "rounds": entry["requirement"], "inputs": entry["inputs"], "outputs": outputs}
-        case = change({**case, "nodes": entry["related_nodes"]})
-        workflow = Workflow.from_reply(author(case["rounds"]), name=entry["id"])
-        judgement = judged(workflow, case)
-        runs = engine.run(workflow.document).status == "ran"
-        counts["clean"] += not workflow.errors
-        counts["exact"] += bool(runs and judgement.inputs_exact and judgement.outputs_exact)
-        counts["held"] += bool(judgement.related_nodes_held)
-    assert counts["clean"] == len(lines)
-    assert counts["exact"] >= 0.95 * len(lines)
-    assert counts["held"] >= 0.95 * len(lines)
+    counts = {}
+    for change in (_as_is, _other_names, _other_nouns):
+        count = counts[change] = {"clean": 0, "exact": 0, "held": 0}
+        for entry in map(json.loads, lines):
+            outputs = entry["outputs"] if isinstance(entry["outputs"][0], list) else [entry["outputs"]]
+            case = {"id": entry["id"], "rounds": entry["requirement"], "inputs": entry["inputs"], "outputs": outputs}
+            case = change({**case, "nodes": entry["related_nodes"]})
+            workflow = Workflow.from_reply(author(case["rounds"]), name=entry["id"])
+            judgement = judged(workflow, case)
+            runs = engine.run(workflow.document).status == "ran"
+            count["clean"] += not workflow.errors
+            count["exact"] += bool(runs and judgement.inputs_exact and judgement.outputs_exact)
+            count["held"] += bool(judgement.related_nodes_held)
+    assert counts[_as_is]["clean"] == len(lines)
+    assert counts[_as_is]["exact"] >= 0.95 * len(lines)
+    assert counts[_as_is]["held"] >= 0.92 * len(lines)
+    assert counts[_other_names] == counts[_other_nouns] == counts[_as_is]
 
 
 @pytest.mark.parametrize("shown", [0, 3], ids=["without patterns", "with unfitting patterns"])

@@ -40,7 +40,7 @@ _ADDS: Final = any_of(
     "also|additional(?:ly)?|in addition|add|adds|as well|besides|extra|along with|alongside|too|another|on top",
 )
 _ONLY: Final = any_of("only|just|solely|nothing but")
-SCOPED: Final = any_of("in (?:this|that|such a|which) case|(?:this|that|the new) branch|for (?:this|that) branch")
+_SCOPED: Final = any_of("in (?:this|that|such a|which) case|(?:this|that|the new) branch|for (?:this|that) branch")
 _UNCHANGED: Final = any_of("unchanged|keep(?:ing)? the (?:variable )?names?|same variable")
 _FORMATS: Final = anywhere(
     r"\b(?:change|replace|switch|turn)\s+(?:the\s+|all\s+|both\s+)*(?P<old>\w+)(?: files?)? (?:to|with|into|by|for)\s+"
@@ -122,40 +122,31 @@ def keep_or_drop(state: Reading, named: Sequence[Variable], lines: Sequence[str]
 
 
 def _adds(line: str) -> bool:
-    return bool(SCOPED.search(line) or (_ADDS.search(line) and not _ONLY.search(line)))
+    return bool(_SCOPED.search(line) or (_ADDS.search(line) and not _ONLY.search(line)))
 
 
 def _described(state: Reading, line: str) -> set[str]:
     """Names of the wanted outputs that a sentence lists by description."""
-    return {found.name for item in unnamed(line) if (found := best(state.wanted, item, _HALF))}
+    return {found.name for item in _unnamed(line) if (found := best(state.wanted, item, _HALF))}
 
 
-def unnamed(line: str) -> list[str]:
+def _unnamed(line: str) -> list[str]:
     """What a sentence lists as output without naming a variable."""
     listed = _OUTPUT.split(line, maxsplit=1)[-1]
     return [item for item in _NAMED.sub("", re.sub(r"\band\b", ",", listed)).split(",") if words_of(item)]
 
 
 def outputs_of_case(state: Reading, text: str, named: list[Variable], lines: Sequence[str]) -> list[Variable]:
-    """What another case makes: the outputs it names, and those of the other cases that it only describes."""
+    """What another case makes: the outputs it names, and those of the other cases that it adds to or describes."""
     known = [output for output in state.wanted if output.name not in {one.name for one in named}]
+    said = [line for line in lines if _OUTPUT.search(line)]
+    scoped = [line for line in said if _SCOPED.search(line)]
     if not named:
         return [as_in(output, text) for output in known]
-    said = [line for line in lines if _OUTPUT.search(line)]
-    scoped = [line for line in said if SCOPED.search(line)]
-    if all(output.kind.startswith("literal:") for output in named):
-        return named
-    if not scoped:
-        return [*known, *named] if any(_ADDS.search(line) for line in said) else named
-    items = [item for line in scoped for item in unnamed(line)]
-    return [*(output for output in known if _is_meant(output, items, known)), *named]
-
-
-def _is_meant(output: Variable, items: Sequence[str], known: Sequence[Variable]) -> bool:
-    """Whether a list such as "the story and the cover" means this output: by its words, or as the main text."""
-    if output.kind != "text":
-        return any(output.likeness(item) > 0 for item in items)
-    return bool(items) and output == [one for one in known if one.kind == "text"][-1]
+    if scoped:
+        items = [item for line in scoped for item in _unnamed(line)]
+        return [*(output for output in known if any(output.likeness(item) > 0 for item in items)), *named]
+    return [*known, *named] if any(_ADDS.search(line) for line in said) else named
 
 
 def as_in(output: Variable, text: str) -> Variable:
