@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -153,7 +154,7 @@ def _messages(cell: object) -> tuple[str, ...]:
 
 def _identity(cell: object, messages: tuple[str, ...]) -> str:
     if cell is None or cell == "":
-        return _named_by(messages)
+        return _portable(_named_by(messages))
     if isinstance(cell, bool) or not isinstance(cell, str | int):
         raise _UnusableError(f"'id' must be a text or a whole number, not {cell!r}.")
     return _portable(_whole(str(cell)))
@@ -177,11 +178,21 @@ def _portable(name: str) -> str:
         or ("it begins or ends with a dot" if name.startswith(".") or name.endswith(".") else "")
         or ("it begins with a hyphen" if name.startswith("-") else "")
         or ("it is a reserved name on Windows" if _RESERVED.fullmatch(name) else "")
+        or ("" if _takes(name) else "file names are not UTF-8 here (set PYTHONUTF8=1)")
         or (f"it is longer than {_ID_LENGTH} bytes" if len(name.encode()) > _ID_LENGTH else "")
     )
     if problem:
         raise _UnusableError(f"id {name!r} cannot name a file: {problem}. Use letters, digits, '_', '-' and '.' alone.")
     return name
+
+
+def _takes(name: str) -> bool:
+    """Whether Python can make a file name of it in this locale."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _names(columns: Mapping[str, object], column: str) -> tuple[str, ...] | None:

@@ -114,7 +114,7 @@ def batch(
         run_id, problem = started(file, requirements, out, choices, settings)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C, and SIGTERM as the notebook's engine takes it
         say("Stopped. What was answered is kept: the same command goes on from here.")
-        raise typer.Exit(stop.code if isinstance(stop, SystemExit) else _INTERRUPTED) from None
+        raise typer.Exit(int(stop.code or 1) if isinstance(stop, SystemExit) else _INTERRUPTED) from None
     ledger = Ledger(settings.home)
     items = items_of(ledger, run_id, [requirement.id for requirement in requirements])
     tell_items(items, ledger.usage(run=run_id))

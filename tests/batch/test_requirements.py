@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,6 +187,16 @@ def test_ids_that_cannot_name_a_file_are_refused(tmp_path: Path, item_id: str) -
 def test_ids_that_can_name_a_file_are_kept(tmp_path: Path, item_id: object, name: str) -> None:
     path = written(tmp_path, "r.jsonl", json.dumps({"id": item_id, "requirement": "x"}))
     assert load(path)[0].id == name
+
+
+@pytest.mark.parametrize("row", ['{"id": "é", "requirement": "x"}', '"Größe"'])
+def test_a_locale_without_such_file_names_is_told(tmp_path: Path, row: str) -> None:
+    """Python takes UTF-8 unless somebody insists on something else."""
+    path = written(tmp_path, "r.jsonl", row)
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", "import sys; from dslkit.batch import load; load(sys.argv[1])", str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "set PYTHONUTF8=1" in done.stderr
 
 
 def test_all_bad_rows_are_listed(tmp_path: Path) -> None:
