@@ -153,6 +153,7 @@ MISTAKES: list[tuple[str, str | None, Callable[[Document], object]]] = [
     ("reference-form", "3", _prompt("{{#2-1.text#}}")),
     ("reference-form", "3", _prompt("{{#2." + "x" * 31 + "#}}")),
     ("reference-not-before", "3", _prompt("{{#8.short#}}")),
+    ("reference-not-before", "6_2", lambda d: data(d, "6_2")["prompt_template"][-1].update(text="{{#6.output#}}")),
     ("reference-self", "3", _prompt("{{#3.text#}}")),
     ("reference-variable", "3", _prompt("{{#env.KEY#}}")),
     ("reference-chat-only", "3", _prompt("{{#sys.query#}}")),

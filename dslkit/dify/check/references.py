@@ -55,6 +55,9 @@ def _asked_of(graph: Graph, node: Node, use: Use, source: Node, refers: str) -> 
         gives = ", ".join(names[:_SHOWN]) or "nothing"
         message = f"{refers}, but {named(source)} gives {gives}."
         return "reference-output", message, f"Refer to one of its outputs: {gives}."
+    if source.type == "iteration" and use.field == "output" and source.id in graph.containers_of(node.id):
+        remedy = f"Inside, refer to {source.id}.item or to a step before."
+        return "reference-not-before", f"{refers}, which is there only after the last pass.", remedy
     return None if _is_own_output(graph, node, use) else _out_of_sight(graph, node, source, refers)
 
 
