@@ -8,6 +8,7 @@ from dslkit.agents.offline import cues, kinds
 from dslkit.agents.offline.cases import decide, with_cases
 from dslkit.agents.offline.reading import read
 from dslkit.agents.offline.words import MAX_SENTENCE, MAX_TEXT, head, mentions, overlap, readable, sentences
+from dslkit.dify.plan import parse_plan
 
 
 @pytest.mark.parametrize(
@@ -175,3 +176,31 @@ def test_cases_and_what_decides(text, cases, operators):
 )
 def test_what_asks_for_work(text, asks):
     assert cues.asks_for_work(text) is asks
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        ("The user uploads an essay (variable a) and enters the rubric (variable b).", ["file", "string"]),
+        ("The user gives the weight (variable a). If the weight is above 20, refuse it.", ["number"]),
+        ("The user gives a lease (variable a). Take the rent from the document.", ["file"]),
+        ("The user gives a title (variable a). Take the rent from the document.", ["string"]),
+    ],
+)
+def test_types_that_follow_from_the_rest_of_the_text(text, types):
+    assert [given.kind for given in read([text]).inputs] == types
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        ("Split the notes by code, write on them one by one (variable a).", "array[string]"),
+        ("Work on the program's printed notes with a Python code node (variable a).", "string"),
+    ],
+)
+def test_what_a_user_gives_is_never_run(task, kind, author):
+    """Code borrowed for a text works on it; only programs written for it are run."""
+    plan = parse_plan(author([f"The user provides notes (variable notes). {task}"])).plan
+    code = next(node for node in plan.nodes_info if node.type == "code")
+    assert code.param["outputs"][0][1] == kind
+    assert "exec(" not in code.param["code"]
