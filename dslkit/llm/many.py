@@ -32,6 +32,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 DEFAULT_AT_ONCE = 64
 _UNTAKEN = 4  # answers nobody has taken yet, for each request at once, before no more is asked
+_IN_A_TURN = 16  # may begin in one turn of the loop: the first bytes leave before the last request is built
 _PATH = "/chat/completions"
 
 
@@ -80,7 +81,7 @@ async def acomplete_many(
     handed out: AccountError (wrong key, unknown model, no credit) and BudgetError.
     """
     work = _Work(asks, client, options or ManyOptions())
-    workers = [asyncio.ensure_future(work.run()) for _ in range(work.options.at_once)]
+    workers = [asyncio.ensure_future(work.run(turn // _IN_A_TURN)) for turn in range(work.options.at_once)]
     try:
         async for completed in work.results(len(workers)):
             yield completed
@@ -123,9 +124,11 @@ class _Work:
         self._done = 0
         self._failed = 0
 
-    async def run(self) -> None:
-        """One of those that ask; ends with the requests."""
+    async def run(self, turns: int) -> None:
+        """One of those that ask, after so many turns of the loop; ends with the requests."""
         try:
+            for _ in range(turns):
+                await asyncio.sleep(0)
             while self.stopped_by is None:
                 await self._room.acquire()
                 async with self._pulling:
