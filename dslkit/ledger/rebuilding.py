@@ -203,11 +203,12 @@ def prune(folder: Folder, before: datetime, *, wait_s: float = 30.0) -> Pruned:
         archive(folder, manifest.taken)
         parts = [part for old in manifest.parts for part in _pruned_part(connection, folder, old, before)]
         gone = {part.file for part in manifest.parts} - {part.file for part in parts}
+        gone |= {one.file for one in manifest.replaced}  # it holds old records, too
         fresh = replace(
             manifest,
             generation=manifest.generation + 1,
             parts=tuple(parts),
-            replaced=(*manifest.replaced, *(Replaced(file=file, at=_LONG_AGO) for file in sorted(gone))),
+            replaced=tuple(Replaced(file=file, at=_LONG_AGO) for file in sorted(gone)),
             pruned_before=max(before.isoformat(), manifest.pruned_before or ""),
         )
         write_manifest(folder, fresh)  # from here on, even a rebuild leaves the old records out

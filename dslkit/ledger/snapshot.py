@@ -71,6 +71,9 @@ def open_snapshot(root: duckdb.DuckDBPyConnection, folder: Folder) -> duckdb.Duc
             # A segment was renamed or taken in, or a part replaced, since we looked: look again.
             cursor.close()
             missing = error
+        except duckdb.Error as error:
+            missing = error  # a part is there, but damaged: looking again would not help
+            break
         else:
             return cursor
     raise LedgerError(

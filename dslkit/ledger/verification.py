@@ -8,6 +8,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from dslkit.errors import LedgerError
 from dslkit.ledger import schema
 from dslkit.ledger.compaction import records
@@ -23,8 +25,6 @@ from dslkit.records import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import duckdb
 
     from dslkit.ledger.folder import Folder
     from dslkit.ledger.manifest import Manifest, Part
@@ -68,7 +68,7 @@ def verify(folder: Folder) -> Verified:
             *_of_the_journal(state),
         ]
         counts = {"segments": len(state.segments), "living": len(state.living), "parts": len(state.manifest.parts)}
-        with contextlib.suppress(LedgerError):  # then a finding above says what cannot be read
+        with contextlib.suppress(LedgerError, duckdb.Error):  # then a finding above says what cannot be read
             counts |= _calls(open_snapshot(connection, folder))
     unknown = counts.get("unknown_outcome", 0)
     if unknown:

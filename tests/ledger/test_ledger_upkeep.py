@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -103,6 +104,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, str], bool]] = {
     "a part is gone": (lambda home: _first(home / "ledger/parts", "calls-*").unlink(), ("error", "part-missing"), True),
     "a part is damaged": (
         lambda home: flip_a_byte(_first(home / "ledger/parts", "calls-*")), ("error", "part-damaged"), True),
+    "a part is cut off": (
+        lambda home: os.truncate(_first(home / "ledger/parts", "calls-*"), 2000), ("error", "part-damaged"), True),
     "a part has other sums than its segments": (rewrite_a_cost, ("error", "parts-differ"), True),
     "an archive is damaged": (
         lambda home: flip_a_byte(_first(home / "ledger/archive", "*.gz")), ("warning", "archive-damaged"), False),
