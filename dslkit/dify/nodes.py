@@ -207,7 +207,6 @@ class NodeKind:
     container: bool = False
     child_entry: bool = False
     branches: bool = False
-    on_engine: bool = True  # the engine has a model of it, so its fields are checked strictly
 
 
 _KINDS: Final = (
@@ -287,11 +286,11 @@ _KINDS: Final = (
         open_outputs=True,
     ),
     NodeKind("human-input", "Human Input", outputs=_human_outputs, open_outputs=True, branches=True),
-    NodeKind("trigger-webhook", "Webhook", outputs=_webhook_outputs, open_outputs=True, root=True, on_engine=False),
-    NodeKind("trigger-schedule", "Schedule", open_outputs=True, root=True, on_engine=False),
-    NodeKind("trigger-plugin", "Trigger", open_outputs=True, root=True, on_engine=False),
-    NodeKind("datasource", "Data Source", open_outputs=True, root=True, on_engine=False),
-    NodeKind("knowledge-index", "Knowledge Index", terminal=True, on_engine=False),
+    NodeKind("trigger-webhook", "Webhook", outputs=_webhook_outputs, open_outputs=True, root=True),
+    NodeKind("trigger-schedule", "Schedule", open_outputs=True, root=True),
+    NodeKind("trigger-plugin", "Trigger", open_outputs=True, root=True),
+    NodeKind("datasource", "Data Source", open_outputs=True, root=True),
+    NodeKind("knowledge-index", "Knowledge Index", terminal=True),
 )
 
 NODE_KINDS: Final[Mapping[str, NodeKind]] = {kind.type: kind for kind in _KINDS}

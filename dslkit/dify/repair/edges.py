@@ -22,22 +22,18 @@ def across_border(mend: Mend, _: Sequence[Finding]) -> None:
     inside, an edge from its start node.  What start_node_id or the end of a pass already say needs no edge.
     """
     for edge in list(mend.graph.edges):
-        nodes = mend.graph.nodes
-        if (
-            edge.source not in nodes
-            or edge.target not in nodes
-            or nodes[edge.source].parent == nodes[edge.target].parent
-        ):
+        nodes, source, target = mend.graph.nodes, edge.source, edge.target
+        if source not in nodes or target not in nodes or nodes[source].parent == nodes[target].parent:
             continue
         ends = _within_border(mend, edge)
-        if ends is None:
-            continue
-        source, handle, target = ends
+        if ends is None or (ends[0] and mend.graph.runs_before(ends[2], ends[0])):
+            continue  # unclear, or it would lead in a circle
         mend.edges.remove(edge.raw)
-        if source and not mend.has_edge(source, handle, target) and not mend.graph.runs_before(target, source):
-            mend.edges.append(make_edge(source, handle, target, mend.raw_by_id()))
-        where = f"is now {source} -> {target}" if source else "is what the container's start or end already says"
-        mend.log("edge-across-border", f"The edge {edge.source} -> {edge.target} {where}.", edge.source)
+        mend.refresh()
+        if ends[0]:
+            mend.add_edge(*ends)
+        where = f"is now {ends[0]} -> {ends[2]}" if ends[0] else "is what the container's start or end already says"
+        mend.log("edge-across-border", f"The edge {source} -> {target} {where}.", source)
 
 
 def _within_border(mend: Mend, edge: Edge) -> tuple[str, str, str] | None:
