@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +47,8 @@ def check(
 ) -> None:
     """Check Dify workflows; exit code 1 when one has errors."""
     runner = _engine() if engine else None
-    reports = [_report(name, runner) for name in files]
+    with ThreadPoolExecutor(_cores() if runner else 1) as pool:  # threads wait for the engine's processes
+        reports = list(pool.map(partial(_report, engine=runner), files))
     if as_json:
         put_json({"files": reports})
     else:
@@ -134,11 +138,15 @@ def workflow_in(name: str) -> Workflow:
     return workflow
 
 
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
 def _engine() -> Engine:
     from dslkit.dify.engine import Engine
     from dslkit.settings import load_settings
 
-    engine = Engine.find(load_settings().engine_python)
+    engine = Engine.find(load_settings().engine_python, workers=_cores())
     if engine is None:
         raise UsageError("Dify's engine is not installed. Run: dslkit engine install")
     return engine
