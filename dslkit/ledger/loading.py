@@ -15,6 +15,7 @@ import tempfile
 from typing import TYPE_CHECKING, BinaryIO
 
 from dslkit.ledger import schema
+from dslkit.ledger.folder import ARCHIVED, SEALED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def load_lines(cursor: duckdb.DuckDBPyConnection, segments: dict[str, Path]) -> 
     """Read segments, plain or gzipped, into the temporary table ``lines``; a torn line is a row without a kind.
 
     Raises:
-        FileNotFoundError: a segment has been renamed or taken in since it was listed.
+        FileNotFoundError: a segment has been pruned since it was listed.
     """
     with _gathered(segments) as path:
         source = schema.from_lines(path) if segments else f"({schema.empty(schema.LINES)})"
@@ -56,7 +57,10 @@ def _scratch() -> contextlib.AbstractContextManager[BinaryIO]:
 
 
 def _content(path: Path) -> bytes:
-    if path.name.endswith(".gz"):
-        with gzip.open(path) as file:
-            return file.read()
-    return path.read_bytes()
+    """A segment's bytes, wherever it has gone since it was listed: its records are the same in all places."""
+    archived = path.parent.with_name("archive") / path.with_suffix(ARCHIVED).name
+    for place in (path, path.with_suffix(SEALED), archived):
+        with contextlib.suppress(FileNotFoundError):
+            content = place.read_bytes()
+            return gzip.decompress(content) if place.suffix == ".gz" else content
+    raise FileNotFoundError(path)

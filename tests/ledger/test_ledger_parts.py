@@ -20,6 +20,7 @@ from dslkit.errors import LedgerError
 from dslkit.ledger import Ledger, LedgerRecorder, compaction, manifest, segments
 from dslkit.ledger.compaction import GRACE_SECONDS, MERGE_FROM, compact, upkeep
 from dslkit.ledger.folder import Folder
+from dslkit.ledger.loading import load_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +150,22 @@ def test_a_segment_may_be_sealed_while_its_head_is_read(ledger: Ledger, home: Pa
     first, second = sorted(Folder(home).journal.glob("*-*"))[:2]
     listed = {second.stem: second.with_suffix(".open")}
     assert segments.moved_on({first.stem: first}, listed) == {("0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a", 1)}
+
+
+def test_segments_are_read_wherever_they_have_gone(ledger: Ledger, home: Path) -> None:
+    """Renamed or archived since they were listed: a reader beside busy writers need not begin again."""
+    call(ledger.recorder())
+    listed = Folder(home).segments()
+    ledger.recorder().close()
+    for _ in range(2):
+        with duckdb.connect() as connection:
+            load_lines(connection, listed)
+            assert connection.execute("SELECT count(*) FROM lines WHERE k = 'end'").fetchone() == (1,)
+        ledger.compact()
+    for path in Folder(home).archive.glob("*.gz"):
+        path.unlink()
+    with duckdb.connect() as connection, pytest.raises(FileNotFoundError):
+        load_lines(connection, listed)
 
 
 def test_a_segment_of_a_newer_version_is_left_alone(ledger: Ledger, home: Path) -> None:
