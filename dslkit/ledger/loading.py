@@ -56,10 +56,15 @@ def _scratch() -> contextlib.AbstractContextManager[BinaryIO]:
     return tempfile.NamedTemporaryFile()  # type: ignore[return-value]  # a wrapper that behaves as the file
 
 
+def _places(path: Path) -> Iterator[Path]:
+    yield path
+    yield path.with_suffix(SEALED)
+    yield path.parent.with_name("archive") / path.with_suffix(ARCHIVED).name
+
+
 def _content(path: Path) -> bytes:
     """A segment's bytes, wherever it has gone since it was listed: its records are the same in all places."""
-    archived = path.parent.with_name("archive") / path.with_suffix(ARCHIVED).name
-    for place in (path, path.with_suffix(SEALED), archived):
+    for place in _places(path):
         with contextlib.suppress(FileNotFoundError):
             content = place.read_bytes()
             return gzip.decompress(content) if place.suffix == ".gz" else content
