@@ -119,11 +119,34 @@ def test_shown_patterns_never_spoil_the_plan(author, shown):
 
 def test_borrows_from_patterns(author):
     """Prompts come from the nearest pattern's nodes, not from a phrase for all."""
-    plan = parse_plan(
-        author(["Translate the text (variable text) the user provides. Output a translation (variable t)."])
-    )
+    plan = parse_plan(author(["Summarise a long document (variable document) in five key points (variable points)."]))
     systems = {pattern_node["param"].get("system") for pattern in shipped_patterns() for pattern_node in pattern.nodes}
-    assert plan.plan.nodes_info[1].param["system"] in systems
+    assert next(node for node in plan.plan.nodes_info if node.type == "llm").param["system"] in systems
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "made"),
+    [
+        ("Translate a text (variable text) into English (variable english)", {"text"}, {"english"}),
+        (
+            "Sort mail (variable mail) into praise or complaint and answer it (variable answer).",
+            {"feedback"},
+            {"answer"},
+        ),
+        ("Fetch a page (variable url), translate it and return it (variable translation).", {"url"}, {"translation"}),
+        ("Write a poem (variable poem) on a city (variable city).", {"city"}, {"poem"}),
+        (
+            "Extract names (variable names) and dates (variable dates) from a letter.",
+            {"letter"},
+            {"names", "dates"},
+        ),
+    ],
+)
+def test_where_no_input_is_named_the_work_is_done_on_one(author, text, given, made):
+    """People write one short sentence; what it is done on comes in, what comes of it goes out."""
+    workflow = Workflow.from_reply(author([text]), name="short")
+    assert set(workflow.inputs) == given
+    assert {name for names in workflow.outputs for name in names} == made
 
 
 def test_same_prompt_same_answer(author):

@@ -38,6 +38,10 @@ _GIVEN: Final = anywhere(
     r"(?P<what>[a-z][\w -]{2,40}?)(?=[,.;]|\s(?:and|to|as|into|that|which|for|in|with)\b|$)",
 )
 _MAKES: Final = r"\b(?:generat|creat|produc|output|draw|return|add|with|export|convert|sav)\w*\b"
+_COMPOSES: Final = anywhere(
+    r"^\W*(?:please )?(?:write|compose|make|draw|paint|draft|create|generate|produce|design|invent|build|develop)\b",
+    r"^\W*(?:please )?extract\b",
+)
 _SUPPOSED: Final = {"image": "illustration|picture|image|poster", "audio": "audio|podcast|mp3", "chart": "chart"}
 
 
@@ -59,8 +63,7 @@ def _follow(state: Reading, text: str, *, first: bool) -> None:
     swapped = {line: done for line in lines if not first and (done := changes.swap(state, line))}
     found = [_settled(mention, state, swapped) for line in lines for mention in mentions(line)]
     if first and len(found) > 1 and not any(mention.role == "input" for mention in found):
-        # "write a poem on a city (variable city)": with no input named otherwise, that is one.
-        found = [replace(mention, role="input") if mention.aside else mention for mention in found]
+        found = _worked_on(found)
     given = [mention for mention in found if mention.role == "input"]
     made = [mention for mention in found if mention.role != "input"]
     if not first:
@@ -70,6 +73,16 @@ def _follow(state: Reading, text: str, *, first: bool) -> None:
     named = [_output(mention, name, text) for mention in made for name in mention.names if name not in known]
     aside = set(swapped) | {mention.sentence for mention in given} - {mention.sentence for mention in made}
     _place(state, text, given, named, [line for line in lines if line not in aside], first=first, anew=anew)
+
+
+def _worked_on(found: list[Mention]) -> list[Mention]:
+    """The variables of a text that names no input otherwise, with what the work is done on as one."""
+    first, *rest = found
+    if first.role is None and not _COMPOSES.match(first.sentence):
+        # As in: translate a text (variable text) into English (variable english).
+        return [replace(first, role="input"), *rest]
+    # As in: write a poem (variable poem) on a city (variable city).
+    return [replace(mention, role="input") if mention.aside else mention for mention in found]
 
 
 def _settled(mention: Mention, state: Reading, swapped: Mapping[str, tuple[Role, str]]) -> Mention:

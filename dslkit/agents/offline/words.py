@@ -45,7 +45,7 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,60}"
 _QUOTE = "'\"`‘’“”"
 _QUOTED = rf"[{_QUOTE}]?{_NAME}[{_QUOTE}]?"
 _NAMES = rf"{_QUOTED}(?:\s*(?:,\s*and\b|,|/|&|\band\b)\s*{_QUOTED}(?!\w))*"
-_NOUN = r"(?:the\s+)?(?:(?:input|output)\s+)?(?:variables?|vars?|fields?|named?|called)(?:\s+names?)?"
+_NOUN = r"(?:the\s+)?(?:(?:input|output)\s+)?(?:variables?|vars?|fields?|named?|called)\b(?:\s+names?\b)?"
 _NAMING = (
     r"variables?\s+(?:named\s+|called\s+|names?\s+)?|named\s+|called\s+|(?:with|by|under) the name (?:of )?"
     r"|(?:as|in|under|into)\s+(?=[`'\"‘“])"
