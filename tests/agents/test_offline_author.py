@@ -130,7 +130,7 @@ def test_borrows_from_patterns(author):
         ("Translate a text (variable text) into English (variable english)", {"text"}, {"english"}),
         (
             "Sort mail (variable mail) into praise or complaint and answer it (variable answer).",
-            {"feedback"},
+            {"mail"},
             {"answer"},
         ),
         ("Fetch a page (variable url), translate it and return it (variable translation).", {"url"}, {"translation"}),
