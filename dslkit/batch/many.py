@@ -77,6 +77,7 @@ async def generate_batch(  # noqa: PLR0913 - each is a choice of its own, named 
         out: folder for the workflows; made when missing.
         model: name of the model, ``offline`` for the one that needs no network.
         mode: ``simple`` (one call), ``rag`` (shown the nearest patterns), ``multi_agent`` (three agents).
+            In every mode a fourth, the quality agent, betters what has errors.
         app_mode: ``workflow``, or ``advanced-chat`` for chatflows.
         complexity: how elaborate they may be; the model judges when None.
         max_rounds: how often the quality agent may better a workflow that has error findings.

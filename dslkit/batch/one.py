@@ -70,6 +70,7 @@ async def generate(  # noqa: PLR0913 - as for a batch
         requirement: what the workflow should do, in plain words.
         model: name of the model, ``offline`` for the one that needs no network.
         mode: ``simple`` (one call), ``rag`` (shown the nearest patterns), ``multi_agent`` (three agents).
+            In every mode a fourth, the quality agent, betters what has errors.
         app_mode: ``workflow``, or ``advanced-chat`` for a chatflow.
         complexity: how elaborate it may be; the model judges when None.
         current: a workflow that the requirement changes; it keeps its name and its kind of app.

@@ -17,6 +17,7 @@ from traitlets.config import Config
 from dslkit import notebooks
 from dslkit.analysis import instant
 from dslkit.errors import DslkitError, UsageError
+from dslkit.ledger import Ledger
 from dslkit.report.markup import style_element, stylesheet
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 ASIDE = "aside"  # a cell for those who read the notebook itself
+
+_KNOWN_RUN = "SELECT 1 FROM runs WHERE run_id = $run UNION ALL SELECT 1 FROM calls WHERE run_id = $run LIMIT 1"
 
 _nbconvert: Any = TemplateExporter  # which has no types
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -45,9 +48,13 @@ def write(
     period.  Returns the path of the file.
 
     Raises:
-        UsageError: a parameter cannot be read, or the file cannot be written there.
+        UsageError: a parameter cannot be read, there is no such run, or the file cannot be written there.
         DslkitError: the notebook failed; names the error of its cell.
     """
+    if run and not Ledger(ledger_home).snapshot().execute(_KNOWN_RUN, {"run": run}).fetchone():
+        raise UsageError(
+            f"There is no run {run!r} in the ledger of {ledger_home}: `dslkit runs` lists those there are."
+        )
     parameters: dict[str, object] = {"home": str(ledger_home)}
     given = {"run": run, "since": _readable(since), "until": _readable(until), "title": title}
     parameters |= {name: value for name, value in given.items() if value}

@@ -259,6 +259,12 @@ def test_a_wrong_date_is_told_before_a_kernel_starts(month_home, tmp_path) -> No
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_run_that_is_not_there_is_no_empty_report(month_home, tmp_path):
+    with pytest.raises(UsageError, match="no run 'nobody'"):
+        write(month_home, tmp_path / "report.html", run="nobody")
+    assert not (tmp_path / "report.html").exists()
+
+
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "-3d", "d"])
 def test_instants_that_cannot_be_read(text, tmp_path) -> None:
     with pytest.raises(UsageError, match="no date"):
