@@ -106,17 +106,22 @@ def end_body(end: CallEnd, price: Price) -> str:
             "latency_s": _seconds(end.latency_s),
             "time_to_first_chunk_s": _seconds(end.time_to_first_chunk_s),
             "http_status": _count(end.http_status),
-            "response_model": end.response_model,
-            "response_id": end.response_id,
-            "finish_reason": end.finish_reason,
+            # What a server says may repeat the key it was given.
+            "response_model": _label(end.response_model),
+            "response_id": _label(end.response_id),
+            "finish_reason": _label(end.finish_reason),
             "error_type": end.error_type,
             "error_message": short_message(end.error_message),
-            "server_request_id": end.server_request_id,
+            "server_request_id": _label(end.server_request_id),
             "cache_hit": end.cache_hit or None,
             **_usage(end),
             **_price(price),
         }
     )
+
+
+def _label(text: str | None) -> str | None:
+    return None if text is None else redact_label(text)
 
 
 def orphan_body(end: CallEnd, *, host: str, pid: int) -> str:

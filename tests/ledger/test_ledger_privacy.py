@@ -153,3 +153,12 @@ def test_what_is_removed_leaves_json_whole(ledger: Ledger) -> None:
     assert ledger.sql("SELECT findings[1].message FROM items").fetchall() == [(f"found {REMOVED}",)]
     assert ledger.sql("SELECT tags FROM calls").fetchall() == [({"owner": REMOVED},)]
     assert KEY not in artefacts(ledger.home)
+
+
+def test_what_a_server_says_may_repeat_the_key(home: Path) -> None:
+    """Also in its headers and ids, which are stored."""
+    recorder = Ledger(home).recorder()
+    said = {"server_request_id": f"req {KEY}", "response_id": KEY, "response_model": KEY, "finish_reason": KEY}
+    call(recorder, ending=said)
+    recorder.close()
+    assert KEY not in artefacts(home)
