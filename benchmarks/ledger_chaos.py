@@ -292,6 +292,54 @@ def damage(home: Path, chance: random.Random) -> str:
     return kind
 
 
+class Crowd:
+    """Writers, compactors and readers at work on one home, killed and started again at random."""
+
+    JOBS = (*[(record, "writer")] * 3, *[(compact, "compactor")] * 2, *[(read, "reader")] * 2)
+
+    def __init__(self, root: Path, home: Path, seed: int) -> None:
+        self.kills: Counter[str] = Counter()
+        self.accidents: Counter[str] = Counter()
+        self.crashes: list[str] = []
+        self._root, self._home, self._seed = root, home, seed
+        self._chance = random.Random(seed)
+        self._context = multiprocessing.get_context("forkserver")
+        # Else most are killed while importing.
+        self._context.set_forkserver_preload(["dslkit.ledger", "dslkit.ledger.recorder"])
+        self._number = 0
+        self._running = [self._begin(index) for index in range(len(self.JOBS))]
+
+    def _begin(self, index: int) -> multiprocessing.Process:
+        self._number += 1
+        target, name = self.JOBS[index]
+        log = self._root / (f"ack-{self._number}" if name == "writer" else "wrong")
+        process = self._context.Process(
+            target=target, args=(str(self._home), str(log), self._seed * 1000 + self._number)
+        )
+        process.start()
+        return process
+
+    def disturb(self, minutes: float) -> None:
+        """Kill one after another, and damage files in between, for so long; then end all."""
+        until = time.monotonic() + minutes * 60
+        while time.monotonic() < until:
+            time.sleep(self._chance.random() * 0.5)
+            index = self._chance.randrange(len(self.JOBS))
+            process, name = self._running[index], self.JOBS[index][1]
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGKILL)
+                self.kills[name] += 1
+            elif process.exitcode not in (0, -signal.SIGKILL):
+                self.crashes.append(f"{name} ended with {process.exitcode}")
+            process.join()
+            self.accidents[damage(self._home, self._chance)] += 1
+            self._running[index] = self._begin(index)
+        for process in self._running:
+            process.kill()
+            process.join()
+        time.sleep(0.5)  # children of killed writers finish
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1)
@@ -308,52 +356,9 @@ def main() -> int:
     Ledger(home).recorder().close()
     foreign = another_tool(home)
     held = duckdb.connect(str(home / "ledger.duckdb"), read_only=True)
-    chance = random.Random(options.seed)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dslkit.ledger", "dslkit.ledger.recorder"])  # else most are killed while importing
-    jobs = [
-        (record, "writer"),
-        (record, "writer"),
-        (record, "writer"),
-        (compact, "compactor"),
-        (compact, "compactor"),
-        (read, "reader"),
-        (read, "reader"),
-    ]
-    running: list[tuple[multiprocessing.Process, int]] = []
-    kills: Counter[str] = Counter()
-    accidents: Counter[str] = Counter()
-    crashes: list[str] = []
-    number = 0
-
-    def begin(index: int) -> tuple[multiprocessing.Process, int]:
-        nonlocal number
-        number += 1
-        target, name = jobs[index]
-        log = root / (f"ack-{number}" if name == "writer" else "wrong")
-        process = context.Process(target=target, args=(str(home), str(log), options.seed * 1000 + number))
-        process.start()
-        return process, index
-
-    running = [begin(index) for index in range(len(jobs))]
-    until = time.monotonic() + options.minutes * 60
-    while time.monotonic() < until:
-        time.sleep(chance.random() * 0.5)
-        slot = chance.randrange(len(running))
-        process, index = running[slot]
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
-            kills[jobs[index][1]] += 1
-        elif process.exitcode not in (0, -signal.SIGKILL):
-            crashes.append(f"{jobs[index][1]} ended with {process.exitcode}")
-        process.join()
-        accidents[damage(home, chance)] += 1
-        running[slot] = begin(index)
-    for process, _ in running:
-        process.kill()
-        process.join()
-    time.sleep(0.5)  # children of killed writers finish
-    problems += [*crashes, *judge(root, home)]
+    crowd = Crowd(root, home, options.seed)
+    crowd.disturb(options.minutes)
+    problems += [*crowd.crashes, *judge(root, home)]
     print(waits_of(root))
     if foreign.poll() is not None:
         problems.append("the process that held ledger.duckdb open came to an end")
@@ -362,7 +367,7 @@ def main() -> int:
     seen = held.execute(SUMS).fetchone()
     if seen != Ledger(home).sql(SUMS).fetchall()[0]:
         problems.append(f"who held ledger.duckdb open all the time sees {seen}")
-    print(f"kills {dict(kills)}, accidents {dict(accidents)}")
+    print(f"kills {dict(crowd.kills)}, accidents {dict(crowd.accidents)}")
     for problem in problems:
         print("WRONG", problem)
     print("0 lost, 0 twice, 0 wrong sums" if not problems else "see above")
