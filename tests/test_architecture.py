@@ -33,6 +33,7 @@ FLOORS = [
     "report",
     "widgets",
     "telemetry",
+    "doctor",
     "server",
     "cli",
 ]

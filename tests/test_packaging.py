@@ -22,9 +22,8 @@ PLATFORMS = ["linux", "darwin"]
 
 def wanted() -> list[Requirement]:
     extras = PROJECT.get("optional-dependencies", {})
-    return [
-        Requirement(text) for text in [*PROJECT["dependencies"], *(line for lines in extras.values() for line in lines)]
-    ]
+    listed = [*PROJECT["dependencies"], *(line for lines in extras.values() for line in lines)]
+    return [requirement for text in listed if (requirement := Requirement(text)).name != PROJECT["name"]]
 
 
 def pins(python: str, platform: str) -> dict[str, str]:
