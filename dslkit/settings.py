@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     budget_per_day_usd: _Usd | None = Field(default=None, description="a UTC day stops before it would spend more")
     engine_python: Path | None = Field(default=None, description="an interpreter that has Dify's engine (graphon)")
     prices: Path | None = Field(default=None, description="TOML file of price overrides")
+    alert_rules: Path = Field(default=Path("alerts.toml"), description="TOML file of the rules of `dslkit alerts`")
+    sentry_dsn: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SENTRY_DSN", "sentry_dsn"),
+        description="where errors are reported, without prompts, answers and keys; needs the extra 'sentry'",
+    )
 
 
 def load_settings() -> Settings:

@@ -129,7 +129,10 @@ def test_the_pages_have_examples() -> None:
 
 def test_every_setting_is_in_the_guide() -> None:
     guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
-    names = [name.upper() if name.startswith("openai") else f"DSLKIT_{name.upper()}" for name in Settings.model_fields]
+    names = [
+        name.upper() if name.startswith(("openai", "sentry")) else f"DSLKIT_{name.upper()}"
+        for name in Settings.model_fields
+    ]
     assert [name for name in names if f"| `{name}` |" not in guide] == []
 
 
