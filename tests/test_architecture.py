@@ -47,6 +47,7 @@ ONLY_IMPORTER = {
     "pydantic_settings": "settings",
     "chromadb": "knowledge",
     "wordllama": "knowledge",
+    "cronsim": "analysis",
     "papermill": "notebooks",
     "vl_convert": "report",
     "nbconvert": "report",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dslkit.settings import Settings
 
 RUN_ID_VARIABLE = "DSLKIT_RUN_ID"
+SCHEDULE_VARIABLE = "DSLKIT_SCHEDULE"  # the name of the schedule that a run is of, set by whatever starts it
+SCHEDULE_TAG = "schedule"
 
 
 @contextmanager
@@ -29,7 +31,12 @@ def recorded_run(recorder: LedgerRecorder, parameters: Mapping[str, object]) -> 
     if given:
         yield given
         return
-    run = Run(run_id=str(uuid.uuid4()), started_at=datetime.now(UTC), parameters=dict(parameters))
+    run = Run(
+        run_id=str(uuid.uuid4()),
+        started_at=datetime.now(UTC),
+        parameters=dict(parameters),
+        tags=schedule_tags(os.environ),
+    )
     recorder.run(run)
     try:
         yield run.run_id
@@ -39,6 +46,12 @@ def recorded_run(recorder: LedgerRecorder, parameters: Mapping[str, object]) -> 
         recorder.run(replace(ended, error_type=type(error).__name__, error_message=str(error)))
         raise
     recorder.run(replace(run, status="completed", ended_at=datetime.now(UTC)))
+
+
+def schedule_tags(environment: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a run that a schedule starts; none for any other."""
+    name = environment.get(SCHEDULE_VARIABLE)
+    return {SCHEDULE_TAG: name} if name else {}
 
 
 def with_budget(settings: Settings, budget_usd: Decimal | float | None) -> Settings:

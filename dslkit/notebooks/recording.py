@@ -15,6 +15,7 @@ import click
 from papermill.iorw import papermill_io
 from papermill.log import logger
 
+from dslkit.batch.runs import schedule_tags
 from dslkit.ledger import Ledger
 from dslkit.notebooks import document, injection, kernel, run_record
 from dslkit.notebooks.client import TruthfulClient, TruthfulManager, text_of
@@ -141,6 +142,7 @@ def _begin(nb: NotebookNode, input_path: Any) -> Run:
         parameters=nb.metadata.papermill["parameters"],
         commit=commit.sha,
         dirty=commit.dirty,
+        tags=schedule_tags(os.environ),
     )
 
 
