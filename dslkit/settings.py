@@ -6,11 +6,12 @@ Rooms never import this: they take plain keyword arguments.
 from __future__ import annotations
 
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, PlainValidator, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dslkit.errors import SettingsError
 
@@ -18,6 +19,24 @@ OFFLINE_MODEL = "offline"
 
 _Count = Annotated[int, Field(gt=0)]
 _Usd = Annotated[Decimal, Field(gt=0)]
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
+
+
+def _listed(value: object) -> object:
+    """What stands between the commas of an environment variable."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between them") from None
+
+
+_Listed = BeforeValidator(_listed)
+_Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 
 
 class Settings(BaseSettings):
@@ -52,6 +71,22 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SENTRY_DSN", "sentry_dsn"),
         description="where errors are reported, without prompts, answers and keys; needs the extra 'sentry'",
     )
+    rate_limit_enabled: bool = Field(default=True, description="whether the service limits what a client may ask")
+    rate_limit_requests: Annotated[int, Field(gt=0, le=10_000)] = Field(
+        default=100, description="requests that the service admits from one client in rate_limit_period"
+    )
+    rate_limit_period: _Seconds = Field(default=60.0, description="length of the service's sliding window, in seconds")
+    trusted_proxies: Annotated[tuple[_Network, ...], NoDecode, _Listed] = Field(
+        default=(), description="addresses or networks, with commas, whose X-Forwarded-For and X-Real-IP are believed"
+    )
+    cors_origins: Annotated[tuple[_Origin, ...], NoDecode, _Listed] = Field(
+        default=(), description="origins, with commas, whose pages may call the service: https://app.example.com"
+    )
+    workers: _Count = Field(default=2, description="processes in which the service generates workflows")
+    generate_timeout: _Seconds = Field(default=600.0, description="seconds after which the service gives up a workflow")
+    max_request_bytes: _Count = Field(default=2_000_000, description="size of a request's body that the service takes")
+    log_format: Literal["text", "json"] = Field(default="text", description="form of the service's request log")
+    reports: Path = Field(default=Path("reports"), description="folder whose HTML files the service shows at /reports/")
 
 
 def load_settings() -> Settings:
