@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 from markupsafe import Markup
 
+from dslkit.analysis.live import COLUMNS, SHOWN, WINDOW, Live
 from dslkit.ledger import Ledger
 from dslkit.report import formats
 from dslkit.settings import load_settings
@@ -19,68 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
+    from dslkit.analysis.live import Status
     from dslkit.settings import Settings
 
-WINDOW = timedelta(minutes=1)
-SHOWN = timedelta(minutes=10)
-COLUMNS = 60
 INTERVAL_S = 1.0
-
-# One row of figures; the columns of the chart in another query over the same moment.
-_FIGURES = """
-  SELECT count(*) FILTER (started_at > $minute) AS attempts,
-    coalesce(sum(coalesce(input_tokens, estimated_input_tokens) + coalesce(output_tokens, estimated_output_tokens))
-      FILTER (started_at > $minute), 0)::BIGINT AS tokens,
-    count(*) FILTER (started_at > $minute AND outcome = 'error') AS errors,
-    count(*) FILTER (outcome = 'unknown' AND ended_at IS NULL AND started_at > $shown) AS open,
-    coalesce(sum(cost_usd) FILTER (started_at >= $today), 0) AS spent_today,
-    quantile_cont(latency_s, 0.5) FILTER (outcome = 'ok' AND NOT cache_hit AND started_at > $shown) AS p50,
-    quantile_cont(latency_s, 0.95) FILTER (outcome = 'ok' AND NOT cache_hit AND started_at > $shown) AS p95,
-    coalesce(avg(throttle_wait_s) FILTER (started_at > $minute), 0)::DOUBLE AS waited,
-    max(started_at) AS latest
-  FROM calls WHERE NOT cache_hit AND started_at >= least($today, $shown)
-"""
-_COLUMNS = """
-  SELECT floor(epoch(started_at - $shown) / $width)::INTEGER AS place, count(*) AS attempts
-  FROM calls WHERE NOT cache_hit AND started_at > $shown GROUP BY ALL
-"""
-_RUN = """
-  SELECT run_id, coalesce(notebook, 'batch') AS notebook, status, started_at,
-    (SELECT coalesce(sum(cost_usd), 0) FROM calls WHERE calls.run_id = runs.run_id) AS spent,
-    (SELECT count(*) FROM items WHERE items.run_id = runs.run_id) AS items
-  FROM runs ORDER BY started_at DESC LIMIT 1
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """The ledger as of one moment.  ``columns`` counts attempts in the last ten minutes, the oldest first."""
-
-    at: datetime
-    attempts: int
-    tokens: int
-    errors: int
-    open: int
-    spent_today: Decimal
-    p50: float | None
-    p95: float | None
-    waited: float
-    latest: datetime | None
-    columns: tuple[int, ...]
-    run: Mapping[str, Any] | None
-
-
-def read_status(ledger: Ledger, now: datetime) -> Status:
-    """What the ledger says at ``now`` (aware, UTC): three small queries over one snapshot."""
-    cursor = ledger.snapshot()
-    shown = now - SHOWN
-    moments = {"minute": now - WINDOW, "shown": shown}
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    figures = _row(cursor.execute(_FIGURES, moments | {"today": midnight}))
-    width = SHOWN.total_seconds() / COLUMNS
-    counted = dict(cursor.execute(_COLUMNS, {"shown": shown, "width": width}).fetchall())
-    columns = tuple(counted.get(place, 0) for place in range(COLUMNS))
-    return Status(at=now, columns=columns, run=_row(cursor.execute(_RUN)), **(figures or {}))
 
 
 def drawn(status: Status, settings: Settings) -> Markup:
@@ -105,7 +46,7 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ledger = Ledger(settings.home)
+        self._live = Live(Ledger(settings.home))
         self._task: asyncio.Task[None] | None = None
         self._view = w.HTML(layout={"width": "auto"})
         self._switch = w.ToggleButton(value=False, description="Watch", icon="play", tooltip="Read once a second")
@@ -121,7 +62,7 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     def read(self) -> Status:
         """The status now."""
-        return read_status(self._ledger, datetime.now(UTC))
+        return self._live.look()
 
     def refresh(self, status: Status) -> None:
         """Show a status."""
@@ -182,8 +123,3 @@ def _latest_run(status: Status) -> str:
     run = status.run
     items = formats.plural(run["items"], "item")
     return f"Latest run: {run['notebook']}, {run['status']}, {items}, {formats.usd(run['spent'])}."
-
-
-def _row(cursor: Any) -> dict[str, Any] | None:
-    row = cursor.fetchone()
-    return None if row is None else dict(zip((column[0] for column in cursor.description), row, strict=True))

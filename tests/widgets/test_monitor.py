@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from dslkit.analysis.live import read_status
 from dslkit.ledger import Ledger
 from dslkit.records import Attribution, CallEnd, CallStart, Run, Usage
 from dslkit.settings import load_settings
 from dslkit.widgets import live_monitor
-from dslkit.widgets.monitor import drawn, read_status
+from dslkit.widgets.monitor import drawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,7 @@ def test_counts_what_is_recent(tmp_path: Path) -> None:
     record(ledger, 6, 3600 * 20)
     ledger.recorder().run(Run(run_id="r1", started_at=NOW - timedelta(minutes=1), notebook="x.ipynb"))
     ledger.recorder().flush()
-    status = read_status(ledger, NOW)
+    status = read_status(ledger.snapshot(), NOW)
     assert (status.attempts, status.errors, status.open) == (3, 1, 1)
     assert status.tokens == 1_000_000 + 10 + 10
     assert status.spent_today == Decimal("0.45")
@@ -81,7 +82,7 @@ def test_counts_what_is_recent(tmp_path: Path) -> None:
 
 
 def test_an_empty_ledger_is_shown_too(tmp_path: Path) -> None:
-    status = read_status(Ledger(tmp_path), NOW)
+    status = read_status(Ledger(tmp_path).snapshot(), NOW)
     assert (status.attempts, status.run, sum(status.columns)) == (0, None, 0)
     assert "No run yet." in drawn(status, load_settings())
 

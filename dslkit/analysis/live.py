@@ -1,0 +1,203 @@
+"""What calls a model right now, in whatever process: read on from the journal, and now and then from the whole ledger.
+
+Attempts show as soon as they have ended, for little: only new lines of the journal are read.  Runs, items and attempts
+under way come from a snapshot, which costs more the more segments wait for compaction; so a snapshot is taken no more
+often than its own cost allows, and a monitor that runs all day takes a few percent of a core.
+"""
+
+# ruff: noqa: S608 - queries are put together from constants of this file; every value from outside is bound
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from decimal import Decimal
+
+    from dslkit.analysis.scope import Rows, Views
+    from dslkit.ledger import Ledger
+
+WINDOW = timedelta(minutes=1)
+SHOWN = timedelta(minutes=10)
+COLUMNS = 60
+NEWEST = 8  # attempts that are shown one by one
+RUNS = 6
+SNAPSHOT_S = 1.0
+_REST = 40  # a snapshot may take one part in so many of a core
+
+_TYPES = {
+    "call_id": "VARCHAR",
+    "attempt": "INTEGER",
+    "run_id": "VARCHAR",
+    "item_id": "VARCHAR",
+    "stage": "VARCHAR",
+    "request_model": "VARCHAR",
+    "input_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "estimated_input_tokens": "BIGINT",
+    "estimated_output_tokens": "BIGINT",
+    "cost_usd": "DECIMAL(18, 9)",
+    "started_at": "TIMESTAMPTZ",
+    "ended_at": "TIMESTAMPTZ",
+    "latency_s": "DOUBLE",
+    "throttle_wait_s": "DOUBLE",
+    "outcome": "VARCHAR",
+    "http_status": "INTEGER",
+    "error_type": "VARCHAR",
+}
+_NAMES = ", ".join(_TYPES)
+_RECENT = f"""CREATE OR REPLACE TEMP TABLE recent AS
+  SELECT {_NAMES} FROM calls WHERE NOT cache_hit AND started_at >= least($today, $shown)"""
+_ENDED = "SELECT unnest(from_json($ended, $shape), recursive := true)"
+_REPLACE = f"DELETE FROM recent WHERE (call_id, attempt) IN (SELECT (call_id, attempt) FROM ({_ENDED}))"
+_ADD = f"INSERT INTO recent SELECT {_NAMES} FROM ({_ENDED})"
+_FIGURES = """
+  SELECT count(*) FILTER (started_at > $minute) AS attempts,
+    coalesce(sum(coalesce(input_tokens, estimated_input_tokens) + coalesce(output_tokens, estimated_output_tokens))
+      FILTER (started_at > $minute), 0)::BIGINT AS tokens,
+    count(*) FILTER (started_at > $minute AND outcome = 'error') AS errors,
+    count(*) FILTER (outcome = 'unknown' AND ended_at IS NULL AND started_at > $shown) AS open,
+    coalesce(sum(cost_usd) FILTER (started_at >= $today), 0) AS spent_today,
+    quantile_cont(latency_s, 0.5) FILTER (outcome = 'ok' AND started_at > $shown) AS p50,
+    quantile_cont(latency_s, 0.95) FILTER (outcome = 'ok' AND started_at > $shown) AS p95,
+    coalesce(avg(throttle_wait_s) FILTER (started_at > $minute), 0)::DOUBLE AS waited,
+    max(started_at) AS latest
+  FROM recent
+"""
+_COUNTED = """
+  SELECT floor(epoch(started_at - $shown) / $width)::INTEGER AS place, count(*) AS attempts
+  FROM recent WHERE started_at > $shown GROUP BY ALL
+"""
+_CALLS = f"SELECT {_NAMES} FROM recent WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT {NEWEST}"
+_RUNS = f"""
+  WITH shown AS (
+    FROM runs QUALIFY status = 'running' OR row_number() OVER (ORDER BY started_at DESC) = 1
+    ORDER BY started_at DESC LIMIT {RUNS}
+  ), spent AS (
+    SELECT run_id, sum(cost_usd) AS spent FROM calls WHERE run_id IN (SELECT run_id FROM shown) GROUP BY run_id
+  ), done AS (
+    SELECT run_id, count(*) AS items, histogram(verdict) AS verdicts
+    FROM items WHERE run_id IN (SELECT run_id FROM shown) GROUP BY run_id
+  )
+  SELECT run_id, coalesce(parse_filename(notebook), 'batch') AS notebook, status, started_at, ended_at,
+    json_extract_string(parameters, '$.requirements') AS requirements,
+    coalesce(spent, 0) AS spent, coalesce(items, 0) AS items, coalesce(verdicts, MAP {{}}) AS verdicts
+  FROM shown LEFT JOIN spent USING (run_id) LEFT JOIN done USING (run_id) ORDER BY started_at DESC
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The ledger as of one moment.  ``columns`` counts attempts in the last ten minutes, the oldest first.
+
+    ``attempts``, ``tokens``, ``errors`` and ``waited`` (mean seconds) are of the last minute, ``p50`` and ``p95``
+    (seconds) of the last ten.  ``calls`` are the attempts that ended last, the newest first; ``runs`` those that run,
+    and the latest in any case.
+    """
+
+    at: datetime
+    attempts: int
+    tokens: int
+    errors: int
+    open: int
+    spent_today: Decimal
+    p50: float | None
+    p95: float | None
+    waited: float
+    latest: datetime | None
+    columns: tuple[int, ...]
+    calls: tuple[Mapping[str, Any], ...]
+    runs: tuple[Mapping[str, Any], ...]
+
+    @property
+    def run(self) -> Mapping[str, Any] | None:
+        """The latest run."""
+        return self.runs[0] if self.runs else None
+
+
+def read_status(views: Views, now: datetime) -> Status:
+    """What the ledger says at ``now`` (aware)."""
+    runs = _gather(views, now)
+    return _figures(views, now, runs)
+
+
+class Live:
+    """A ledger watched: each look gives its status, for less than reading it anew.
+
+    Args:
+        ledger: of the home to watch.
+        now: the time of day.
+        spent: seconds of processor time that this process has used.
+        clock: seconds that pass.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        spent: Callable[[], float] = time.process_time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._now, self._spent, self._clock = now, spent, clock
+        self._follower = ledger.follower()
+        self._views: Views | None = None
+        self._runs: tuple[Mapping[str, Any], ...] = ()
+        self._due = 0.0
+
+    def look(self) -> Status:
+        """The status now; LedgerError when the ledger cannot be read."""
+        now = self._now()
+        ended = [attempt for attempt in self._follower.look() if not attempt.get("cache_hit")]
+        if self._views is None or self._clock() >= self._due:
+            self._views = self._read(now)  # after the look: what that saw is in it
+        elif ended:
+            _add(self._views, ended)
+        return _figures(self._views, now, self._runs)
+
+    def _read(self, now: datetime) -> Views:
+        before = self._spent()
+        views: Views = self._ledger.snapshot()
+        self._runs = _gather(views, now)
+        self._due = self._clock() + max(SNAPSHOT_S, _REST * (self._spent() - before))
+        return views
+
+
+def _gather(views: Views, now: datetime) -> tuple[Mapping[str, Any], ...]:
+    """Fill the table ``recent``; return the runs that are shown."""
+    moments = _moments(now)
+    views.execute(_RECENT, {name: moments[name] for name in ("today", "shown")})
+    return tuple(_dicts(views.execute(_RUNS)))
+
+
+def _add(views: Views, ended: Iterable[Mapping[str, Any]]) -> None:
+    """Put attempts that have ended into the table, in the place of their starts."""
+    rows = json.dumps([{name: attempt.get(name) for name in _TYPES} for attempt in ended])
+    values = {"ended": rows, "shape": json.dumps([_TYPES])}
+    views.execute(_REPLACE, values)
+    views.execute(_ADD, values)
+
+
+def _figures(views: Views, now: datetime, runs: tuple[Mapping[str, Any], ...]) -> Status:
+    moments = _moments(now)
+    figures = _dicts(views.execute(_FIGURES, moments))[0]
+    width = SHOWN.total_seconds() / COLUMNS
+    counted = dict(views.execute(_COUNTED, {"shown": moments["shown"], "width": width}).fetchall())
+    columns = tuple(counted.get(place, 0) for place in range(COLUMNS))
+    return Status(at=now, columns=columns, calls=tuple(_dicts(views.execute(_CALLS))), runs=runs, **figures)
+
+
+def _moments(now: datetime) -> dict[str, datetime]:
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {"minute": now - WINDOW, "shown": now - SHOWN, "today": midnight}
+
+
+def _dicts(rows: Rows) -> list[dict[str, Any]]:
+    names = [column[0] for column in rows.description]
+    return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
