@@ -193,6 +193,16 @@ MENDED: list[tuple[str, Plan, str]] = [
         "texts compared by =",
     ),
     (
+        "operator-type",
+        _with_nodes(
+            *copy.deepcopy(ITERATION),
+            _n("5-3", "if-else", cases=[[None, [[["item.kind", "5"], "=", "long"]]]]),
+            plan_edges=[*STRAIGHT[:2], ["5-1", 0, "5-3"], ["5-3", 0, "5-2"], *STRAIGHT[3:]],
+            n4={"parameters": [["parts", "parts", "array[object]"]]},
+        ),
+        "a field compared by = with a word",
+    ),
+    (
         "iterator-split",
         _with_nodes(
             _n("5", "iteration", iterator_selector=["text", "2"], output_selector=["text", "5-2"]),
@@ -202,6 +212,17 @@ MENDED: list[tuple[str, Plan, str]] = [
             n3={"outputs": [["text", ["output", "5"]]]},
         ),
         "a model's answer to go over",
+    ),
+    (
+        "iterator-split",
+        _with_nodes(
+            *copy.deepcopy(ITERATION[1:]),
+            plan_edges=[["1", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "2"], ["2", 0, "3"]],
+            n1={"variables": [["topic", "array[string]"]]},
+            n5={"iterator_selector": ["topic", "1"]},
+            n2={"user": "{{#5.output#}}"},
+        ),
+        "a list that a user cannot enter",
     ),
     (
         "iteration-body",
@@ -300,10 +321,11 @@ MENDED: list[tuple[str, Plan, str]] = [
         ),
         "a kind of chart that a variable names",
     ),
+    ("template-date", _template("{{ text }} of {{ today }}"), "the date, which nobody gives"),
     (
-        "template-nothing",
-        _template("{{ text }} of {{ today }}"),
-        "a name that nobody gives",
+        "answer-fields",
+        small(n2={"user": "{{#1.topic#}}"}, n3={"outputs": [["text", ["title", "2"]], ["more", ["body", "2"]]]}),
+        "several values asked of one answer",
     ),
     (
         "template-fault",
@@ -352,6 +374,9 @@ def test_a_clean_workflow_is_left_alone() -> None:
 
 
 LEFT: list[tuple[str, Plan]] = [
+    ("template-variable", _template("{{ text }} of {{ author }}")),
+    ("template-variable", _template("{{ text }} of {{ today.year }}")),
+    ("start-variable-type", small(n1={"variables": [["topic", "array[string]"]]})),
     ("reference-node", small(n3={"outputs": [["text", ["text", "9"]]]})),
     ("reference-form", small(n2={"user": "{{#subject#}}"})),
     ("terminal-missing", small() | {"nodes_info": small()["nodes_info"][:2], "edges": [["1", 0, "2"]]}),
@@ -389,6 +414,43 @@ def test_an_iteration_without_a_start_gets_one() -> None:
     assert not [f for f in check(document) if f.severity == "error"]
     start = node(document, data(document, "5")["start_node_id"])
     assert (start["type"], start["parentId"]) == ("custom-iteration-start", "5")
+
+
+def test_fields_asked_of_an_entry_are_what_is_taken_out_of_the_text() -> None:
+    """Several names that an iteration does not give are fields of its entries; a single one is the entry."""
+    asked = {"one": "{{#5-1.part#}}", "several": "{{#5-1.name#}} {{#5-1.size#}}"}
+    types, texts = {}, {}
+    for count, user in asked.items():
+        plan = _with_nodes(
+            *copy.deepcopy(ITERATION[1:]),
+            plan_edges=[["1", 0, "2"], ["2", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "3"]],
+            n5={"iterator_selector": ["text", "2"]},
+            n3={"outputs": [["text", ["output", "5"]]]},
+        )
+        plan["nodes_info"][-1]["param"]["user"] = user
+        document = compiled(plan, repair=True).document
+        types[count] = data(document, "5_list")["parameters"][0]["type"]
+        texts[count] = data(document, "5_2")["prompt_template"][-1]["text"]
+    assert types == {"one": "array[string]", "several": "array[object]"}
+    assert texts == {"one": "{{#5.item#}}", "several": "{{#5.item.name#}} {{#5.item.size#}}"}
+
+
+def test_a_model_answers_with_the_fields_asked_for() -> None:
+    document = compiled(next(plan for code, plan, _ in MENDED if code == "answer-fields"), repair=True).document
+    assert list(data(document, "2")["structured_output"]["schema"]["properties"]) == ["title", "body"]
+    assert data(document, "3")["outputs"][0]["value_selector"] == ["2", "structured_output", "title"]
+
+
+def test_a_model_whose_text_is_used_too_goes_on_answering_in_text() -> None:
+    names = [["a", ["title", "2"]], ["b", ["body", "2"]], ["c", ["text", "2"]]]
+    document = compiled(small(n3={"outputs": names}), repair=True).document
+    assert [entry["value_selector"] for entry in data(document, "3")["outputs"]] == [["2", "text"]] * 3
+
+
+def test_the_date_is_made_where_the_template_runs() -> None:
+    document = compiled(next(plan for code, plan, _ in MENDED if code == "template-date"), repair=True).document
+    assert {("2", "4_today"), ("4_today", "4")} <= {(e["source"], e["target"]) for e in edges(document)}
+    assert "strftime" in data(document, "4_today")["code"]
 
 
 def test_dify_yaml_is_mended_on_request() -> None:

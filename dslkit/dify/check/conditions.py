@@ -58,6 +58,9 @@ def _check_operator(fields: Fields, condition: Mapping[str, Any], operator: str,
     if operator not in fitting(value_type):
         usable = ", ".join(sorted(fitting(value_type)))
         fields.wrong(where, f"{operator!r} cannot compare a {value_type}.", f"Use one of: {usable}.", "operator-type")
+    elif value_type == ANY and operator in NUMERIC and _is_word(condition.get("value")):
+        message = f"{operator!r} compares numbers, and {condition['value']!r} is none."
+        fields.wrong(where, message, "Compare texts by is or is not.", "operator-type")
     elif operator not in UNARY:
         _check_value(fields, condition, operator, value_type, path)
 
@@ -74,6 +77,10 @@ def _check_value(fields: Fields, condition: Mapping[str, Any], operator: str, va
         fields.wrong(where, f"{value!r} is no number to compare with.", "Give a number as text.", "condition-value")
     elif value_type == "boolean" and not (isinstance(value, bool) or value in ("true", "false", "0", "1")):
         fields.wrong(where, f"{value!r} is neither true nor false.", "Give true or false.", "condition-value")
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and not _is_number(value) and value.lower() not in ("true", "false")
 
 
 def _is_number(value: object) -> bool:

@@ -45,6 +45,7 @@ REPAIRS: Final[Mapping[str, tuple[_Rule, ...]]] = {
     "reference-output": (
         containers.asked_of_inside,
         containers.sole_result,
+        references.fields_of_answer,
         references.unknown_output,
         additions.result_as_text,
     ),

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 from dslkit.dify.compile import make_edge
 from dslkit.dify.nodes import DEFAULT_HANDLE, ELSE_HANDLE, mappings, outputs_of
 from dslkit.dify.references import TEXT_REFERENCE, as_selector, copy_data, replace_use, value_at
-from dslkit.dify.repair.references import WHOLE
+from dslkit.dify.repair.references import WHOLE, fields_of_item
 from dslkit.dify.tools import CHART_TOOLS, DEFAULT_MODEL, tool_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dslkit.dify.graph import Graph, Node
+    from dslkit.dify.references import Use
     from dslkit.dify.repair.mend import Mend
     from dslkit.records import Finding
 
 LIST_NAME: Final = "entries"
+# Names that say which value is meant though nobody gives it, and how it is written (strftime).
+DATES: Final[Mapping[str, str]] = {
+    "current_date": "%Y-%m-%d",
+    "today": "%Y-%m-%d",
+    "current_time": "%H:%M",
+    "current_datetime": "%Y-%m-%d %H:%M",
+    "now": "%Y-%m-%d %H:%M",
+    "current_year": "%Y",
+}
 _JOINABLE: Final = ("parameter-extractor", "code")
 
 
@@ -54,7 +64,7 @@ def _template_of(mend: Mend, source: Node) -> str:
 
 
 def list_of_text(mend: Mend, findings: Sequence[Finding]) -> None:
-    """Have a list where an iteration goes over a text: extracted as one at once, or from a model's answer."""
+    """Have a list where an iteration goes over a text: extracted as one at once, or taken out of the text before."""
     for finding, node in mend.nodes(findings):
         selector = as_selector(value_at(node.data, mend.field_of(finding, node)))
         source = mend.graph.nodes.get(selector[0]) if selector and len(selector) == 2 else None  # noqa: PLR2004 node, name
@@ -62,53 +72,67 @@ def list_of_text(mend: Mend, findings: Sequence[Finding]) -> None:
             continue
         if source.type == "parameter-extractor":
             _extract_as_list(mend, source, selector[1], node)
-        elif source.type == "llm" and node.type == "iteration":
+        elif node.type == "iteration" and mend.graph.value_type(selector) == "string":
             _split(mend, source, selector[1], node)
 
 
 def _extract_as_list(mend: Mend, source: Node, name: str, node: Node) -> None:
     for parameter in mappings(source.data.get("parameters")):
         if isinstance(parameter, dict) and parameter.get("name") == name and parameter.get("type") == "string":
-            parameter["type"] = _list_type(mend.graph, node)
+            parameter["type"] = _entries(mend.graph, node)["type"]
             mend.log("iterator-type", f"{name} is extracted as a list, for {node.id} takes one.", source.id)
 
 
-def _list_type(graph: Graph, node: Node) -> str:
-    """A list of objects where the steps inside ask for fields of an item, else of texts."""
-    asked = (use for child in graph.children[node.id] for use in graph.uses[child.id] if len(use.selector) > 2)  # noqa: PLR2004 a field
-    return "array[object]" if any(use.selector[:2] == (node.id, "item") for use in asked) else "array[string]"
+def _entries(graph: Graph, iteration: Node) -> dict[str, Any]:
+    """A list parameter: of objects where the steps inside ask for fields of an entry, else of texts."""
+    fields = sorted(fields_of_item(graph, iteration))
+    objects = len(fields) > 1 or any(len(use.selector) > 2 for use in _item_uses(graph, iteration))  # noqa: PLR2004 a field
+    return {
+        "name": LIST_NAME,
+        "type": "array[object]" if objects else "array[string]",
+        "description": "Every entry of the list in the text, in order, each "
+        + (f"an object with {', '.join(fields)}" if objects else "complete"),
+        "required": True,
+    }
+
+
+def _item_uses(graph: Graph, iteration: Node) -> list[Use]:
+    uses = (use for child in graph.children[iteration.id] for use in graph.uses[child.id])
+    return [use for use in uses if use.selector[:2] == (iteration.id, "item")]
 
 
 def _split(mend: Mend, source: Node, name: str, iteration: Node) -> None:
-    """Put a parameter extractor before the iteration: it takes the answer and gives its entries as a list."""
-    id_ = f"{iteration.id[:40]}_list"
-    if id_ in mend.graph.nodes or iteration.parent != source.parent:
-        return
+    """Put a parameter extractor before the iteration: it takes the text and gives its entries as a list."""
     model = source.data.get("model")
-    entries = {
-        "name": LIST_NAME,
-        "type": _list_type(mend.graph, iteration),
-        "description": "Every entry of the list in the text, in order, each complete",
-        "required": True,
-    }
     data: dict[str, Any] = {
         "type": "parameter-extractor",
         "title": f"List for {iteration.data.get('title') or iteration.id}",
         "model": copy_data(model if isinstance(model, dict) else DEFAULT_MODEL),
         "query": [source.id, name],
-        "parameters": [entries],
+        "parameters": [_entries(mend.graph, iteration)],
         "instruction": "Split the text into its entries, one for each part to be worked on.",
         "reasoning_mode": "prompt",
         "vision": {"enabled": False},
     }
-    mend.add_node(id_, data, iteration, -1)
-    for edge in mend.graph.edges:
-        if edge.target == iteration.id:
-            edge.raw.update(make_edge(edge.source, edge.handle, id_, mend.raw_by_id()))
-    mend.refresh()
-    mend.add_edge(id_, DEFAULT_HANDLE, iteration.id)
+    id_ = mend.put_before(iteration, "list", data)
     iteration.data["iterator_selector"] = [id_, LIST_NAME]
     mend.log("iterator-split", f"{id_} makes a list of {source.id}.{name}, for {iteration.id} takes one.", iteration.id)
+
+
+def date_of_run(mend: Mend, node: Node, name: str) -> None:
+    """Give a template the date or time that it prints by a common name, from a code node put before it."""
+    value = f'datetime.now().strftime("{DATES[name]}")'
+    data: dict[str, Any] = {
+        "type": "code",
+        "title": name.replace("_", " ").capitalize(),
+        "variables": [],
+        "code_language": "python3",
+        "code": f'from datetime import datetime\n\n\ndef main():\n    return {{"{name}": {value}}}\n',
+        "outputs": {name: {"type": "string", "children": None}},
+    }
+    id_ = mend.put_before(node, name, data)
+    node.data["variables"].append({"variable": name, "value_selector": [id_, name]})
+    mend.log("template-date", f"{id_} gives the template {name}.", node.id)
 
 
 def chart_by_variable(mend: Mend, findings: Sequence[Finding]) -> None:

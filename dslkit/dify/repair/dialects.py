@@ -19,10 +19,9 @@ _NUMBERED: Final = re.compile(
     r"\{%(-?) *for +(\w+) *, *(\w+) +in +enumerate\( *([\w.]+) *(?:, *(?:start *= *)?([01]) *)?\) *(-?)%\}"
 )
 _SECTION: Final = re.compile(
-    r"\{\{\{?\s{0,9}(?:#\s{0,9}(?P<word>each|if|unless)\s{1,9}(?P<of>[\w.]{1,99})|(?P<mark>[#^])(?P<name>[\w.]{1,99})"
-    r"|/(?P<end>[\w.]{1,99})|(?P<value>else|this(?:\.\w{1,99})?|\.|@?[a-z_]\w{0,99}))\s{0,9}\}\}\}?"
-)
-_JINJA_LOOP: Final = {"@index": "loop.index0", "index": "loop.index", "@first": "loop.first", "@last": "loop.last"}
+    r"\{\{\{?\s{0,9}([#/]?)\s{0,9}(?:(each|if)\s{1,9}(?=[\w.]))?(@?[\w.]{1,99})\s{0,9}\}\}\}?"
+)  # sign, helper, name
+_IN_LOOP: Final = {"this": "item", ".": "item", "item": "item", "@index": "loop.index0", "index": "loop.index"}
 
 
 def calls(text: str, own: Container[str]) -> str:
@@ -60,41 +59,27 @@ def handlebars(text: str, own: Container[str], is_list: Callable[[str], bool]) -
     Returns:
         The template in Jinja, or as it was when its sections do not close.
     """
-    entry = "item" if "item" not in own else "entry"
-    opened: list[tuple[str, str]] = []
+    opened: list[tuple[str, str]] = []  # what closes a section, and Jinja's block
 
     def jinja(match: re.Match[str]) -> str:
-        found = match.groupdict()
-        name, end, value = found["of"] or found["name"], found["end"], found["value"]
-        if name:
-            repeats = found["word"] == "each" or (found["mark"] == "#" and is_list(name))
-            block = "for" if repeats else "if"
-            opposite = "not " if found["word"] == "unless" or found["mark"] == "^" else ""
-            opened.append((found["word"] or name, block))
-            return f"{{% {block} {f'{entry} in ' if repeats else opposite}{_of_entry(name, entry)} %}}"
-        if end:
-            if not opened or opened[-1][0] != end:
-                raise ValueError(end)
-            return f"{{% end{opened.pop()[1]} %}}"
-        if value == "else":
-            return "{% else %}" if opened else match.group()
-        in_loop = any(block == "for" for _, block in opened)
-        return f"{{{{ {_value(value, entry, own)} }}}}" if in_loop else match.group()
+        sign, helper, name = match.groups()
+        if sign == "#":
+            block = "for" if helper == "each" or (not helper and is_list(name)) else "if"
+            opened.append((helper or name, block))
+            return f"{{% {block} {'item in ' if block == 'for' else ''}{name.removeprefix('this.')} %}}"
+        if sign:
+            closes, block = opened.pop() if opened else ("", "")
+            if closes != name:
+                raise ValueError(name)
+            return f"{{% end{block} %}}"
+        if name == "else" and opened:
+            return "{% else %}"
+        if name in own or all(block != "for" for _, block in opened):
+            return match.group()
+        return f"{{{{ {_IN_LOOP.get(name) or 'item.' + name.removeprefix('this.')} }}}}"
 
     try:
         translated = _SECTION.sub(jinja, text)
     except ValueError:
         return text
     return text if opened else translated
-
-
-def _of_entry(name: str, entry: str) -> str:
-    return entry + name[4:] if name == "this" or name.startswith("this.") else name
-
-
-def _value(name: str, entry: str, own: Container[str]) -> str:
-    if name in own or name == entry:
-        return name
-    if name == "." or name.startswith("this"):
-        return entry if name == "." else _of_entry(name, entry)
-    return _JINJA_LOOP.get(name) or f"{entry}.{name}"

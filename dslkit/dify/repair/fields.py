@@ -99,13 +99,21 @@ def start_types(mend: Mend, findings: Sequence[Finding]) -> None:
     """Say in Dify's words what type a start variable is of."""
     for node, variable in mend.entries(findings):
         written = str(variable.get("type")).strip().lower()
-        type_ = _START_TYPES.get(written)
+        type_ = _START_TYPES.get(written) or _as_text(mend, node, variable, written)
         if type_:
             variable["type"] = type_
             if type_ in ("file", "file-list"):
                 kinds = [kind for kind in _FILE_KINDS if kind in written]
                 _allow_files(variable, kinds or list(ALL_FILE_TYPES))
             mend.log("start-variable-type", f"{variable.get('variable')} is a {type_}, not a {written}.", node.id)
+
+
+def _as_text(mend: Mend, node: Node, variable: dict[str, Any], written: str) -> str | None:
+    """A user can enter a list of texts only as one text; that serves where iterations alone go over it."""
+    selector = (node.id, variable.get("variable"))
+    takers = [use.path for uses in mend.graph.uses.values() for use in uses if use.selector == selector]
+    is_list = _VALUE_TYPES.get(written, written) == "array[string]"
+    return "paragraph" if is_list and takers and all(path == ("iterator_selector",) for path in takers) else None
 
 
 def _allow_files(variable: dict[str, Any], kinds: list[str]) -> None:
@@ -145,7 +153,11 @@ def operators(mend: Mend, findings: Sequence[Finding]) -> None:
         meant = _TEXT_OPERATORS.get(written) or _NUMBER_OPERATORS.get(written)
         if meant in fitting(found):
             condition["comparison_operator"] = meant
-            mend.log("operator-type", f"A {found} is compared by {meant!r}, not {written!r}.", node.id)
+            mend.log(
+                "operator-type",
+                f"A {found if found != ANY else 'text'} is compared by {meant!r}, not {written!r}.",
+                node.id,
+            )
 
 
 def condition_values(mend: Mend, findings: Sequence[Finding]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dslkit.dify import layout
 from dslkit.dify.compile import make_edge
 from dslkit.dify.graph import Graph, Node
+from dslkit.dify.nodes import DEFAULT_HANDLE
 from dslkit.dify.references import value_at
 from dslkit.records import Finding, Repair
 
@@ -86,6 +87,19 @@ class Mend:
         shell |= {"positionAbsolute": dict(place), "width": layout.WIDTH, "height": layout.HEIGHT}
         self.document["workflow"]["graph"]["nodes"].append(shell)
         self.refresh()
+
+    def put_before(self, node: Node, name: str, data: dict[str, Any]) -> str:
+        """Put a node between another and all that leads to it; returns its id, ``<the other's>_<name>``."""
+        id_ = f"{node.id[: 49 - len(name)]}_{name}"
+        while id_ in self.graph.nodes:
+            id_ = f"{id_[:49]}_"
+        self.add_node(id_, data, node, -1)
+        for edge in self.graph.edges:
+            if edge.target == node.id:
+                edge.raw.update(make_edge(edge.source, edge.handle, id_, self.raw_by_id()))
+        self.refresh()
+        self.add_edge(id_, DEFAULT_HANDLE, node.id)
+        return id_
 
     @property
     def edges(self) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from dslkit.dify.nodes import ANY, inner_outputs, node_kind, outputs_of
@@ -33,6 +34,9 @@ _NAMING: Final = frozenset({"start", "code", "parameter-extractor"})  # types wh
 WHOLE: Final = frozenset(
     {"output", "outputs", "out", "result", "results", "text", "json", "data", "parameters", "extracted"}
 )
+
+_LIST: Final = {"type": "array", "items": {"type": "string"}}
+_FIELD: Final = re.compile("[a-zA-Z_][a-zA-Z0-9_]{0,29}")  # what Dify resolves behind a dot
 
 
 def main_output(node: Node) -> str | None:
@@ -77,13 +81,46 @@ def _meant(graph: Graph, use: Use, node: Node) -> Selector | None:
 
 
 def _of_the_pass(graph: Graph, owner: Node, use: Use) -> Selector | None:
-    """What a reference to a container's start means: the pass's own values, or a field of its item."""
+    """What a reference to a container's start means: the pass's own values, or a field of its item.
+
+    A single name that the container does not give is the item itself, several are its fields.
+    """
     if use.field in inner_outputs(owner.data):
         return (owner.id, *use.selector[1:])
     if owner.type != "iteration":
         return None
     item = graph.value_type((owner.id, "item"))
-    return (owner.id, "item", *use.selector[1:]) if item in ("object", ANY) else (owner.id, "item")
+    has_fields = item == "object" or (item == ANY and len(fields_of_item(graph, owner)) > 1)
+    return (owner.id, "item", *use.selector[1:]) if has_fields else (owner.id, "item")
+
+
+def fields_of_item(graph: Graph, iteration: Node) -> set[str]:
+    """The fields that the steps inside ask of an item, by ``item`` or by a name that the iteration does not give."""
+    entry = graph.entry_of(iteration)
+    uses = [use for child in graph.children[iteration.id] for use in graph.uses[child.id]]
+    asked = {use.field for use in uses if use.node in (iteration.id, entry)} - set(inner_outputs(iteration.data))
+    return asked | {use.selector[2] for use in uses if use.selector[:2] == (iteration.id, "item") and use.selector[2:]}
+
+
+def fields_of_answer(mend: Mend, findings: Sequence[Finding]) -> None:
+    """A model asked for several values by name, and never for its text, answers with just these: structured output."""
+    names: dict[str, dict[str, None]] = {}
+    for _, use in mend.uses(findings):
+        source = mend.graph.nodes.get(use.node)
+        if source and source.type == "llm" and _FIELD.fullmatch(use.field) and use.field not in WHOLE:
+            names.setdefault(source.id, {})[use.field] = None
+    asked = [(id_, use) for id_, uses in mend.graph.uses.items() for use in uses]
+    for model, fields in names.items():
+        readers = [(id_, use) for id_, use in asked if use.node == model]
+        if len(fields) < 2 or any(use.field not in fields for _, use in readers):  # noqa: PLR2004 several
+            continue
+        gone_over = {use.field for _, use in readers if use.path == ("iterator_selector",)}
+        properties = {name: _LIST if name in gone_over else {"type": "string"} for name in fields}
+        schema = {"type": "object", "properties": properties, "required": list(fields), "additionalProperties": False}
+        mend.graph.nodes[model].data.update(structured_output={"schema": schema}, structured_output_enabled=True)
+        for id_, use in readers:
+            replace_use(mend.graph.nodes[id_].data, use, (model, "structured_output", use.field))
+        mend.log("answer-fields", f"It answers with {', '.join(fields)} as structured output.", model)
 
 
 def _refer(mend: Mend, node: Node, use: Use, selector: Selector, code: str = "reference-output") -> None:

@@ -10,7 +10,7 @@ from dslkit.dify.check.templates import TemplateFaultError, names_missing
 from dslkit.dify.derive import type_of
 from dslkit.dify.nodes import mappings
 from dslkit.dify.plan_references import split_reference
-from dslkit.dify.repair import dialects
+from dslkit.dify.repair import additions, dialects
 from dslkit.dify.repair.references import main_output, provider_of
 
 if TYPE_CHECKING:
@@ -93,17 +93,8 @@ def unknown_names(mend: Mend, findings: Sequence[Finding]) -> None:
         if owner and isinstance(variables, list):
             variables.append({"variable": name, "value_selector": [owner, name]})
             mend.log("template-variable", f"The template is given {name} of {owner}.", user.id)
-        elif owner is None:
-            _or_nothing(mend, user, name)
-
-
-def _or_nothing(mend: Mend, node: Node, name: str) -> None:
-    """``{{ name }}`` -> ``{{ name | default('') }}``: what Dify prints for a name that nobody gives, said outright."""
-    pattern = re.compile(r"\{\{(-?\s*\(?)" + re.escape(name) + r"(?=\s*(?:\)|\||-?\}\}))")
-    text = pattern.sub(r"{{\1" + name + "|default('')", node.data["template"])
-    if text != node.data["template"]:
-        node.data["template"] = text
-        mend.log("template-nothing", f"Nobody gives the template {name}; it prints nothing for it.", node.id)
+        elif name in additions.DATES and not re.search(rf"\b{name}\s*[.(\[]", user.data["template"]):
+            additions.date_of_run(mend, user, name)
 
 
 def faults(mend: Mend, findings: Sequence[Finding]) -> None:
