@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MESSAGE_CHARS = 500
 _UNAVAILABLE = 503
+_UNSENT = Usage(input_tokens=0, output_tokens=0)
+_TROUBLE = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)  # of a server with too much to do
 
 
 class Attempt:
@@ -109,7 +111,7 @@ class Attempt:
 
     def _adapt(self, response: httpx2.Response | None, error: BaseException | None, *, good: bool) -> None:
         status = response.status_code if response is not None else 0
-        if status in {TOO_MANY_REQUESTS, _UNAVAILABLE} or isinstance(error, httpx2.TimeoutException):
+        if status in {TOO_MANY_REQUESTS, _UNAVAILABLE} or isinstance(error, _TROUBLE):
             self.permit.overloaded()
         elif good:
             self.permit.answered((self.first_chunk_at or self.clock()) - self.sent_at)
@@ -141,7 +143,7 @@ class Attempt:
             outcome=outcome,
             ended_at=self._seam.utc_now(),
             latency_s=self.clock() - self.sent_at,
-            usage=answer.usage,
+            usage=_UNSENT if failed and self.permit.sent_at is None else answer.usage,
             time_to_first_chunk_s=first - self.sent_at if first is not None else None,
             http_status=response.status_code if response is not None else None,
             response_model=answer.response_model,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dslkit.errors import BudgetError
 from dslkit.llm.account import account_error
-from dslkit.llm.client import post
+from dslkit.llm.lean import post
 
 if TYPE_CHECKING:
     import httpx2

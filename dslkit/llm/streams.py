@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from dslkit.llm.aio import what_failed
 from dslkit.llm.protocol import Answer, EventStream
 
 if TYPE_CHECKING:
@@ -96,9 +97,10 @@ class AsyncWatchedStream(_Watched, httpx2.AsyncByteStream):
         while not self._over:
             try:
                 piece = await anext(self._pieces, None)
-            except BaseException as error:
-                self._failed(error)
-                raise
+            except BaseException as error:  # noqa: BLE001 - raised again, by its right name
+                failure = what_failed(error)
+                self._failed(failure)
+                raise failure from failure.__cause__
             if data := self._passed(piece):
                 return data
         raise StopAsyncIteration

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-import aiohttp
 import httpx2
 
 from dslkit.llm import door
+from dslkit.llm.aio import leaving, what_failed
 from dslkit.llm.exchange import Admit, Course, Pause, Read, Send, Step, Streamed, Work, steps_of
 from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from dslkit.llm.seam import Seam
 
 _BODY_WRITTEN = ("http11.send_request_body.complete", "http2.send_request_body.complete")
-_leaving: ContextVar[Permit | None] = ContextVar("dslkit_leaving", default=None)
 
 
 class AsyncSeamTransport(httpx2.AsyncBaseTransport):
@@ -41,7 +39,7 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
             try:
                 result = await self._take(course.step)
             except BaseException as error:  # noqa: BLE001 - the course of the call decides
-                course.throw(error)
+                course.throw(what_failed(error))
             else:
                 course.send(result)
         if isinstance(course.reply, Streamed):
@@ -68,11 +66,11 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
         if permit is None:
             return await self._inner.handle_async_request(request)
         request.extensions = {**request.extensions, "trace": _async_trace(permit)}
-        token = _leaving.set(permit)
+        token = leaving.set(permit.sent)
         try:
             response = await self._inner.handle_async_request(request)
         finally:
-            _leaving.reset(token)
+            leaving.reset(token)
         response.request = request
         return response
 
@@ -155,17 +153,3 @@ def _async_trace(permit: Permit) -> Callable[[str, object], Awaitable[None]]:
             permit.sent()
 
     return trace
-
-
-async def _on_chunk(*_: object) -> None:
-    permit = _leaving.get()
-    if permit is not None:
-        permit.sent()
-
-
-def telling_when_bytes_leave() -> aiohttp.TraceConfig:
-    """Aiohttp's hook for a session: it fires in the step that writes a request's body."""
-    config = aiohttp.TraceConfig()
-    config.on_request_chunk_sent.append(_on_chunk)
-    config.freeze()
-    return config

@@ -70,17 +70,18 @@ def anyio_backend() -> str:
 
 @dataclass
 class CannedServer:
-    """Says the same bytes to every request and closes; ``heard`` counts the requests."""
+    """Says the same bytes to every request and closes, if told to; ``heard`` counts the requests."""
 
     url: str
     heard: int = 0
 
 
 @pytest.fixture
-async def canned() -> AsyncIterator[Callable[[bytes], Awaitable[CannedServer]]]:
+async def canned() -> AsyncIterator[Callable[..., Awaitable[CannedServer]]]:
     servers = []
+    kept = []
 
-    async def start(reply: bytes) -> CannedServer:
+    async def start(reply: bytes, *, close: bool = True) -> CannedServer:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", head.lower())
@@ -88,6 +89,9 @@ async def canned() -> AsyncIterator[Callable[[bytes], Awaitable[CannedServer]]]:
             found.heard += 1
             writer.write(reply)
             await writer.drain()
+            if not close:
+                kept.append(writer)
+                return
             writer.close()
             await writer.wait_closed()
 
@@ -97,6 +101,8 @@ async def canned() -> AsyncIterator[Callable[[bytes], Awaitable[CannedServer]]]:
         return found
 
     yield start
+    for writer in kept:
+        writer.close()
     for server in servers:
         server.close()
         await server.wait_closed()

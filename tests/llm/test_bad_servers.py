@@ -12,6 +12,7 @@ from dslkit.connect import async_openai_client
 from dslkit.llm import account_error
 from dslkit.llm.limits import UNLIMITED, Limits
 from dslkit.llm.retry import RetryPolicy
+from dslkit.records import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dslkit.llm.recorder import MemoryRecorder
     from tests.llm.conftest import CannedServer
 
-    Start = Callable[[bytes], Awaitable[CannedServer]]
+    Start = Callable[..., Awaitable[CannedServer]]
 
 pytestmark = pytest.mark.anyio
 QUICK = RetryPolicy(failures=2, backoff_s=0.001, max_backoff_s=0.001, patience_s=0.2)
@@ -133,7 +134,28 @@ async def test_nobody_is_there(recorder: MemoryRecorder, canned: Start) -> None:
     client = async_openai_client(api_key="k", base_url=url, recorder=recorder, limits=limits, retry=QUICK)
     async with client:
         for _ in range(3):
-            with pytest.raises(openai.APIConnectionError):
+            with pytest.raises(openai.APIConnectionError) as caught:
                 await client.chat.completions.create(**HELLO)
+            assert not isinstance(caught.value, openai.APITimeoutError)
     assert len(recorder.ends) == 6
     assert {end.http_status for end in recorder.ends} == {None}
+    assert {end.error_type for end in recorder.ends} == {"ConnectError"}
+    assert {end.usage for end in recorder.ends} == {Usage(input_tokens=0, output_tokens=0)}, "it cost nothing, surely"
+
+
+async def test_a_connection_lost_is_no_timeout(canned: Start, recorder: MemoryRecorder) -> None:
+    """Whether the server worked on the request nobody knows, so neither is its usage; it is tried again."""
+    server = await canned(b"")
+    async with client_of(server, recorder) as client:
+        with pytest.raises(openai.APIConnectionError, match="Connection error"):
+            await client.chat.completions.create(**HELLO)
+    assert server.heard == QUICK.failures
+    assert [(end.error_type, end.usage) for end in recorder.ends] == [("RemoteProtocolError", None)] * QUICK.failures
+
+
+async def test_a_timeout_is_one(canned: Start, recorder: MemoryRecorder) -> None:
+    server = await canned(http("200 OK", ANSWER[:20], length=5000).replace(b"connection: close\r\n", b""), close=False)
+    async with client_of(server, recorder, timeout=0.05) as client:
+        with pytest.raises(openai.APITimeoutError):
+            await client.chat.completions.create(**HELLO)
+    assert [end.error_type for end in recorder.ends] == ["ReadTimeout"] * QUICK.failures
