@@ -87,9 +87,9 @@ def test_a_snapshot_waits_as_long_as_it_is_dear(tmp_path: Path) -> None:
     hands.cost = 0.1
     assert live.look().run is None
     ledger.recorder().run(Run(run_id="r1", started_at=NOW, notebook="some/where.ipynb"))
-    hands.clock = 3.9
+    hands.clock = 4.9
     assert live.look().run is None
-    hands.clock = 4.0
+    hands.clock = 5.0
     run = live.look().run
     assert run is not None
     assert (run["notebook"], run["status"]) == ("where.ipynb", "running")
