@@ -17,6 +17,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from dslkit.ledger import schema
 from dslkit.ledger.redact import redact_body, redact_label, redact_values, short_message
 
@@ -32,18 +34,18 @@ _LONGEST = 1e9  # seconds; up to here a double is exact to the microsecond
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def line(kind: str, body: str) -> bytes:
-    """One line of a journal.  Lone surrogates, which no reader takes, become question marks."""
-    return f'{{"k":"{kind}",{body}}}\n'.encode(errors="replace")
+def line(kind: str, body: bytes) -> bytes:
+    """One line of a journal."""
+    return b'{"k":"%b",%b}\n' % (kind.encode(), body)
 
 
-def body(values: Mapping[str, Any]) -> str:
+def body(values: Mapping[str, Any]) -> bytes:
     """The inside of a JSON object, without what is None."""
     known = {name: value for name, value in values.items() if value is not None}
     try:
-        return _encode(known)[1:-1]
-    except (TypeError, ValueError):
-        return _encode(_plain(known))[1:-1]
+        return orjson.dumps(known)[1:-1]
+    except TypeError:  # what JSON cannot say; lone surrogates, which no reader takes, become question marks
+        return _encode(_plain(known))[1:-1].encode(errors="replace")
 
 
 def _plain(value: object) -> Any:
@@ -54,6 +56,8 @@ def _plain(value: object) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return value.isoformat()
     return value if value is None or isinstance(value, (str, bool, int)) else str(value)
 
 
@@ -70,7 +74,7 @@ def head(segment: str, carried: Carried, *, host: str, pid: int, at: datetime) -
     return line("head", body({**values, "carried": [list(key) for key in carried.keys]}))
 
 
-def start_body(start: CallStart, *, host: str, pid: int) -> str:
+def start_body(start: CallStart, *, host: str, pid: int) -> bytes:
     """Everything known before an attempt's bytes leave."""
     attribution = start.attribution
     return body(
@@ -97,7 +101,7 @@ def start_body(start: CallStart, *, host: str, pid: int) -> str:
     )
 
 
-def end_body(end: CallEnd, price: Price) -> str:
+def end_body(end: CallEnd, price: Price) -> bytes:
     """What became of an attempt, and what it was booked at."""
     return body(
         {
@@ -124,7 +128,7 @@ def _label(text: str | None) -> str | None:
     return None if text is None else redact_label(text)
 
 
-def orphan_body(end: CallEnd, *, host: str, pid: int) -> str:
+def orphan_body(end: CallEnd, *, host: str, pid: int) -> bytes:
     """The start of an attempt that was never reserved here, as far as its end tells."""
     return body({"call_id": call_key(end.call_id), "attempt": end.attempt, "host": host, "pid": pid})
 
@@ -227,10 +231,8 @@ def _seconds(value: float | None) -> float | None:
     return round(value, 6) + 0.0 if value is not None and abs(value) < _LONGEST else None
 
 
-def instant(value: datetime) -> str:
+def instant(value: datetime) -> datetime:
     """An instant in UTC; one without a zone is taken to be UTC already."""
-    return (value if value.tzinfo is UTC else _in_utc(value)).isoformat()
-
-
-def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

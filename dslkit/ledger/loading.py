@@ -67,5 +67,6 @@ def _content(path: Path) -> bytes:
     for place in _places(path):
         with contextlib.suppress(FileNotFoundError):
             content = place.read_bytes()
-            return gzip.decompress(content) if place.suffix == ".gz" else content
+            content = gzip.decompress(content) if place.suffix == ".gz" else content
+            return content.rstrip(b"\0")  # room that was never used
     raise FileNotFoundError(path)

@@ -64,7 +64,7 @@ class LedgerRecorder:
 
     def _forget(self) -> None:
         self._pid = os.getpid()
-        self._starts: dict[tuple[str, int], tuple[CallStart, str]] = {}
+        self._starts: dict[tuple[str, int], tuple[CallStart, bytes]] = {}
         self._open_calls: dict[tuple[str, int], bytes] = {}  # the starts in the present segment without an end in it
         self._open_runs: dict[str, bytes] = {}
 
@@ -92,7 +92,7 @@ class LedgerRecorder:
             price = self._booked(known[0], end) if known else Price(cost_usd=None)
             if known and (known[0].content, end.content) != (None, None):
                 self._journal.append(lines.content_line(known[0], end, at=self._now()))
-            ended = lines.line("end", f"{text},{lines.end_body(end, price)}")
+            ended = lines.line("end", b"%b,%b" % (text, lines.end_body(end, price)))
             self._journal.append(ended, lambda: self._open_calls.pop(key, None))
         except Exception:  # noqa: BLE001 - a defect here must not cost the caller an answer already paid for
             _log.exception("The end of attempt %s of call %s is not in the ledger", end.attempt, end.call_id)

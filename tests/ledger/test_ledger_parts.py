@@ -179,7 +179,6 @@ def test_a_segment_of_a_newer_version_is_left_alone(ledger: Ledger, home: Path) 
 
 TAILS = {
     "torn in the middle of a line": b'{"k":"end","call_id":"0b6e',
-    "zeros, as after a power cut": b"\0" * 5000,
     "a torn line and zeros": b'{"k":"end","call_id' + b"\0" * 4096,
     "not UTF-8": b'{"k":"end","call_id":"\xff\xfe"}\n',
     "another JSON": b'[1, 2]\n"text"\n7\n',
@@ -200,6 +199,18 @@ def test_damaged_tails_cost_nothing_but_themselves(ledger: Ledger, home: Path, t
     skipped = manifest.read_manifest(Folder(home)).skipped
     assert list(skipped) == [path.stem]
     assert skipped[path.stem] >= 1
+
+
+def test_zeros_at_the_end_are_room_never_used(ledger: Ledger, home: Path) -> None:
+    """As a killed writer leaves them, or a power cut: nothing that was acknowledged, so nothing is torn."""
+    segment(ledger)
+    (path,) = Folder(home).journal.glob("*-*.jsonl")
+    with path.open("ab") as file:
+        file.write(b"\0" * 5000)
+    assert sums(ledger) == by_another_tool(home) == (3, 3, Decimal("0.000630000"), 3000, 0)
+    ledger.compact()
+    assert sums(ledger) == (3, 3, Decimal("0.000630000"), 3000, 0)
+    assert manifest.read_manifest(Folder(home)).skipped == {}
 
 
 def test_a_killed_writer_between_creation_and_lock_is_never_robbed(home: Path, ledger: Ledger) -> None:

@@ -400,3 +400,44 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="DSLKIT_HOME"):
         Ledger(tmp_path / "file").recorder()
+
+
+BUSY = """
+for _ in range(200):
+    call(recorder)
+recorder.flush()
+call(recorder)
+recorder.flush()
+{end}
+"""
+
+
+@pytest.mark.parametrize(("end", "left"), [("os._exit(1)", True), ("recorder.close()", False)])
+def test_a_busy_segment_has_room_ahead(home: Path, ledger: Ledger, end: str, *, left: bool) -> None:
+    """It does not grow with each line; a closed one ends with its last line, and a dead writer's room is no damage."""
+    in_process(home, BUSY.format(end=end))
+    (path,) = (home / "ledger/journal").glob("*-*.*")
+    content = path.read_bytes()
+    assert content.endswith(b"\0") == left
+    assert content.rstrip(b"\0").endswith(b"}\n")
+    assert ledger.usage().total_requests == 201
+    ledger.compact()
+    assert ledger.usage().total_requests == 201
+    assert not [finding for finding in ledger.verify().findings if finding.code == "torn"]
+
+
+@pytest.mark.parametrize(
+    "label", ["chatcmpl-skQ3v8XyZ0aB1cD2eF3g", "req_ak9f8e7d6c5b4a39281706", "gpt-4o-mini-2024-07-18"]
+)
+def test_ids_are_kept_though_they_begin_as_keys_do(ledger: Ledger, label: str) -> None:
+    """A key has its dash or underscore; two letters are no reason to lose an id."""
+    call(ledger.recorder(), ending={"response_id": label, "server_request_id": label})
+    assert ledger.sql("SELECT response_id, server_request_id FROM calls").fetchall() == [(label, label)]
+
+
+@pytest.mark.parametrize("label", ["sk-proj-Abc123Def456Ghi789", "req-sk-Abc123Def456Ghi789", "AIzaSyA1b2C3d4E5f6G7h8"])
+def test_keys_are_not_kept_as_ids(ledger: Ledger, label: str) -> None:
+    """Whatever a server repeats."""
+    call(ledger.recorder(), ending={"response_id": label})
+    ((kept,),) = ledger.sql("SELECT response_id FROM calls").fetchall()
+    assert "[removed]" in kept
