@@ -18,13 +18,14 @@ from dslkit.errors import UsageError
 if TYPE_CHECKING:
     from dslkit.dify.engine import Engine
     from dslkit.dify.workflow import Workflow
-    from dslkit.records import Finding
+    from dslkit.records import Finding, Requirement
 
 STDIN = "-"
 _FINDING = ("code", "severity", "node", "path", "message", "remedy")
 _REPAIR = ("code", "node", "message")
 
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; standard output when not given.")]
+Version = Annotated[str | None, typer.Option("--dsl-version", metavar="V", help="Version to write, 0.3.0 to 0.6.0.")]
 
 
 class Form(StrEnum):
@@ -44,11 +45,15 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Dify DSL files; - is standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document for programs.")] = False,
     engine: Annotated[bool, typer.Option("--engine", help="Run each on Dify's own engine, too.")] = False,
+    requirements: Annotated[
+        Path | None, typer.Option(help="Hold each file against the requirement that has its name as id.")
+    ] = None,
 ) -> None:
     """Check Dify workflows; exit code 1 when one has errors."""
+    asked = _asked(requirements) if requirements else None
     runner = _engine() if engine else None
     with ThreadPoolExecutor(_cores() if runner else 1) as pool:  # threads wait for the engine's processes
-        reports = list(pool.map(partial(_report, engine=runner), files))
+        reports = list(pool.map(partial(_report, engine=runner, asked=asked), files))
     if as_json:
         put_json({"files": reports})
     else:
@@ -61,11 +66,14 @@ def compile_plan(
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="A model's reply or plan JSON; - is standard input.")],
     output: Output = None,
     name: Annotated[str | None, typer.Option(help="Name of the app; the file's name when not given.")] = None,
+    dsl_version: Version = None,
 ) -> None:
     """Compile a compact plan into Dify DSL; exit code 1, and nothing written, when it has errors."""
+    from dslkit.dify.compile import DEFAULT_DSL_VERSION
     from dslkit.dify.workflow import Workflow
 
-    workflow = Workflow.from_reply(_read_text(plan), name=name or _title(plan))
+    version = _version(dsl_version) or DEFAULT_DSL_VERSION
+    workflow = Workflow.from_reply(_read_text(plan), name=name or _title(plan), dsl_version=version)
     _tell_findings(workflow.findings)
     for repair in workflow.repairs:
         say(f"repaired {repair.code}: {repair.message}")
@@ -78,12 +86,18 @@ def convert(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A Dify DSL file; - is standard input.")],
     to: Annotated[Form, typer.Option("--to", help="The compact plan, or Dify YAML in our layout.")],
     output: Output = None,
+    dsl_version: Version = None,
 ) -> None:
     """Convert a Dify DSL file into the compact plan, or into tidy Dify YAML."""
+    from dslkit.dify.yaml_text import write_yaml
+
+    version = _version(dsl_version)
     workflow = workflow_in(file)
     if to is Form.yaml:
-        write_output(workflow.yaml, output)
+        write_output(write_yaml(workflow.document | ({"version": version} if version else {})), output)
         return
+    if version:
+        say("A plan has no DSL version: give --dsl-version to dslkit compile.")
     write_output(workflow.plan().model_dump_json(indent=2) + "\n", output)
 
 
@@ -138,6 +152,21 @@ def workflow_in(name: str) -> Workflow:
     return workflow
 
 
+def _version(written: str | None) -> str | None:
+    """A version that can be written; UsageError names those that can."""
+    from dslkit.dify.compile import DSL_VERSIONS
+
+    if written is not None and written not in DSL_VERSIONS:
+        raise UsageError(f"--dsl-version {written}: give one of {', '.join(DSL_VERSIONS)}.")
+    return written
+
+
+def _asked(path: Path) -> dict[str, Requirement]:
+    from dslkit.batch.requirements import load
+
+    return {requirement.id: requirement for requirement in load(path)}
+
+
 def _cores() -> int:
     return os.cpu_count() or 1
 
@@ -152,7 +181,7 @@ def _engine() -> Engine:
     return engine
 
 
-def _report(name: str, engine: Engine | None) -> dict[str, Any]:
+def _report(name: str, engine: Engine | None, asked: dict[str, Requirement] | None) -> dict[str, Any]:
     """One file in the form of ``check --json``."""
     from dslkit.dify.check import verdict
     from dslkit.dify.workflow import Workflow
@@ -161,6 +190,8 @@ def _report(name: str, engine: Engine | None) -> dict[str, Any]:
     workflow = Workflow.from_yaml(_read(name))
     run = EngineRun(status="not run") if engine is None or workflow.errors else engine.run(workflow.document)
     findings = (*workflow.findings, *run.findings)
+    if asked is not None:
+        findings += _held_against(workflow, asked.get(_title(name)), _title(name))
     return {
         "file": name,
         "verdict": verdict(findings, run),
@@ -168,6 +199,16 @@ def _report(name: str, engine: Engine | None) -> dict[str, Any]:
         "findings": [_as_json(finding, _FINDING) for finding in findings],
         "repairs": [_as_json(repair, _REPAIR) for repair in workflow.repairs],
     }
+
+
+def _held_against(workflow: Workflow, requirement: Requirement | None, name: str) -> tuple[Finding, ...]:
+    from dslkit.dify.judge import judgement_findings
+    from dslkit.records import Finding
+
+    if requirement is None:
+        message = f"No requirement has the id {name}, so its inputs and outputs are not compared."
+        return (Finding(code="requirement-missing", severity="note", message=message),)
+    return judgement_findings(workflow.document, requirement)
 
 
 def _as_json(record: Any, names: tuple[str, ...]) -> dict[str, Any]:

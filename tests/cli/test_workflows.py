@@ -84,3 +84,38 @@ def test_no_workflow_is_a_wrong_command(dslkit: Dslkit) -> None:
         done = dslkit(*verb, "list.yml")
         assert done.code == 2
         assert "not a Dify workflow" in done.err
+
+
+def test_another_version_is_written(dslkit: Dslkit, flow: str) -> None:
+    """By both verbs that write Dify YAML; a plan has none, and says so."""
+    dslkit("convert", flow, "--to", "plan", "-o", "flow.json")
+    assert dslkit("convert", flow, "--to", "yaml", "--dsl-version", "0.3.1", "-o", "a.yml").code == 0
+    assert dslkit("compile", "flow.json", "--dsl-version", "0.5.0", "-o", "b.yml").code == 0
+    assert [yaml.safe_load(Path(name).read_text())["version"] for name in ("a.yml", "b.yml")] == ["0.3.1", "0.5.0"]
+    assert dslkit("check", "a.yml", "b.yml").code == 0
+    plan = dslkit("convert", flow, "--to", "plan", "--dsl-version", "0.5.0")
+    assert plan.code == 0
+    assert "a plan has no dsl version" in plan.err.lower()
+
+
+@pytest.mark.parametrize("verb", [("convert", "--to", "yaml"), ("compile",)])
+@pytest.mark.parametrize("version", ["9.9.9", "0.6", ""])
+def test_a_version_that_is_not_known_is_refused(dslkit: Dslkit, flow: str, verb: tuple[str, ...], version: str) -> None:
+    done = dslkit(*verb, flow, "--dsl-version", version, "-o", "out.yml")
+    assert done.code == 2
+    assert "0.3.0, 0.3.1, 0.4.0, 0.5.0, 0.6.0" in done.err
+    assert not Path("out.yml").exists()
+
+
+def test_files_are_held_against_their_requirements(dslkit: Dslkit, flow: str) -> None:
+    """What was asked for by name is compared, as warnings; the verdict stays."""
+    row = {"id": "flow", "requirement": "Translate.", "inputs": ["text"], "outputs": ["translated"]}
+    Path("wanted.jsonl").write_text(json.dumps(row))
+    Path("other.yml").write_bytes(Path(flow).read_bytes())
+    done = dslkit("check", flow, "other.yml", "--requirements", "wanted.jsonl", "--json")
+    assert done.code == 0
+    held, other = ([f["code"] for f in report["findings"]] for report in json.loads(done.out)["files"])
+    assert "requirement-outputs" in held
+    assert "requirement-inputs" not in held
+    assert "requirement-missing" in other
+    assert dslkit("check", flow, "--requirements", "missing.jsonl").code == 2

@@ -126,6 +126,7 @@ MISTAKES: list[tuple[str, str | None, Callable[[Document], object]]] = [
     ("aggregator-empty", "12", _set("12", variables=[])),
     ("operator-unknown", "4", _condition(0, comparison_operator="matches")),
     ("operator-type", "4", _condition(0, comparison_operator="contains")),
+    ("operator-type", "4", _condition(0, variable_selector=["3", "usage", "kind"], comparison_operator="=", value="x")),
     ("condition-value", "4", _condition(0, value="many")),
     # edges and containers
     ("edge-to-nowhere", "3", _edge("3", "4", target="44")),
