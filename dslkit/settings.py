@@ -1,17 +1,25 @@
 """Environment and ``.env``, read once at the edge (CLI, notebooks, server) into one frozen value.
 
-Rooms never import this: they take plain keyword arguments.
+A secret may also lie in a file that ``NAME_FILE`` names, as Docker and systemd hand secrets over.  Rooms never import
+this: they take plain keyword arguments.
 """
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AliasChoices, BeforeValidator, Field, PlainValidator, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from dslkit.errors import SettingsError
 
@@ -88,6 +96,19 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(default="text", description="form of the service's request log")
     reports: Path = Field(default=Path("reports"), description="folder whose HTML files the service shows at /reports/")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - named by pydantic; a folder of secrets is not ours
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, files of secrets, environment, ``.env``: the first that has a setting gives it."""
+        files = InitSettingsSource(settings_cls, _secrets_in_files())
+        return init_settings, files, env_settings, dotenv_settings
+
 
 def load_settings() -> Settings:
     """Read the environment and ``.env`` of the working folder; raise SettingsError naming what is wrong."""
@@ -97,13 +118,72 @@ def load_settings() -> Settings:
         raise SettingsError(_explain(error)) from None
 
 
+def env_name(field: str) -> str:
+    """The environment variable of a field of ``Settings``."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"DSLKIT_{field.upper()}"
+
+
+def is_secret(field: str) -> bool:
+    """Whether the field of ``Settings`` is never to be shown, and may be read from a file."""
+    annotation = Settings.model_fields[field].annotation
+    return annotation is SecretStr or SecretStr in get_args(annotation)
+
+
+def _secrets_in_files() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in filter(is_secret, Settings.model_fields):
+        name = env_name(field)
+        file = os.environ.get(f"{name}_FILE")
+        if not file:
+            continue
+        if os.environ.get(name):
+            raise SettingsError(f"{name} and {name}_FILE are both set: unset one of them.")
+        try:
+            found[field] = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "no text"
+            raise SettingsError(
+                f"The file that {name}_FILE names cannot be read ({reason}): correct its path or its permissions."
+            ) from None
+    return found
+
+
 def _explain(error: ValidationError) -> str:
-    """Name each wrong setting and the remedy; never show a value, it may be a secret."""
+    """Name each wrong setting, what it takes, and the remedy; never show a value, it may be a secret."""
     details = error.errors(include_input=False, include_url=False)
-    lines = [f"{_env_name(detail['loc'])}: {detail['msg']}" for detail in details]
+    lines = [_complaint(str(detail["loc"][0]), detail["msg"]) for detail in details]
     return "Wrong settings (environment or .env):\n  " + "\n  ".join(lines) + "\nCorrect or unset them and try again."
 
 
-def _env_name(location: tuple[int | str, ...]) -> str:
-    name = str(location[0]) if location else "?"
-    return name if name.isupper() else f"DSLKIT_{name.upper()}"
+def _complaint(location: str, reason: str) -> str:
+    field = next((name for name in Settings.model_fields if location in {name, env_name(name)}), None)
+    if field is None:
+        return f"{location}: {reason}"
+    default = Settings.model_fields[field].default
+    without = "" if default in (None, ()) else f"; unset it is {default}"
+    return f"{env_name(field)} takes {_TAKES[_kind(field)]}{without}. {reason.removeprefix('Value error, ')}"
+
+
+def _kind(field: str) -> object:
+    """What a field holds, where it is not None."""
+    annotation = Settings.model_fields[field].annotation
+    origin = get_origin(annotation)
+    if origin in _TAKES:
+        return origin
+    choices = [choice for choice in get_args(annotation) or (annotation,) if choice is not type(None)]
+    kind = choices[0]
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+_TAKES: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    Decimal: "an amount in USD",
+    bool: "true or false",
+    str: "text",
+    SecretStr: "text, which is never shown",
+    Path: "a path",
+    tuple: "a list with commas",
+    Literal: "one word of a few",
+}
