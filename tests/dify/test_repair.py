@@ -275,6 +275,17 @@ MENDED: list[tuple[str, Plan, str]] = [
         "outputs named without nodes",
     ),
     (
+        "aggregator-groups",
+        _with_nodes(
+            _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
+            _n("5", "llm", system="", user="{{#1.topic#}}"),
+            _n("6", "variable-aggregator", variables=[[name, id_] for name in ("title", "body") for id_ in "25"]),
+            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["4", 1, "5"], ["2", 0, "6"], ["5", 0, "6"], ["6", 0, "3"]],
+            n3={"outputs": [["text", ["title", "6"]], ["more", ["body", "6"]]]},
+        ),
+        "several values asked of one aggregator",
+    ),
+    (
         "extracted-as-one",
         _after(
             _n(
@@ -445,6 +456,21 @@ def test_a_model_whose_text_is_used_too_goes_on_answering_in_text() -> None:
     names = [["a", ["title", "2"]], ["b", ["body", "2"]], ["c", ["text", "2"]]]
     document = compiled(small(n3={"outputs": names}), repair=True).document
     assert [entry["value_selector"] for entry in data(document, "3")["outputs"]] == [["2", "text"]] * 3
+
+
+def test_an_aggregator_joins_each_value_by_itself() -> None:
+    document = compiled(next(plan for code, plan, _ in MENDED if code == "aggregator-groups"), repair=True).document
+    groups = data(document, "6")["advanced_settings"]["groups"]
+    names = ("title", "body")
+    assert [group["group_name"] for group in groups] == list(names)
+    assert [g["variables"] for g in groups] == [[[id_, "structured_output", name] for id_ in "25"] for name in names]
+    assert data(document, "3")["outputs"][1]["value_selector"] == ["6", "body", "output"]
+
+
+def test_an_aggregator_of_one_value_is_not_taken_for_several() -> None:
+    plan = _after(_n("4", "variable-aggregator", variables=[["text", "2"]]), "title")
+    plan["nodes_info"][2]["param"]["outputs"].append(["more", ["body", "4"]])
+    assert codes(compiled(plan, repair=True).errors) == ["reference-output", "reference-output"]
 
 
 def test_the_date_is_made_where_the_template_runs() -> None:

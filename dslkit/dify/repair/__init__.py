@@ -46,6 +46,7 @@ REPAIRS: Final[Mapping[str, tuple[_Rule, ...]]] = {
         containers.asked_of_inside,
         containers.sole_result,
         references.fields_of_answer,
+        references.groups_joined,
         references.unknown_output,
         additions.result_as_text,
     ),

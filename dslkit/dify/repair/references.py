@@ -10,12 +10,14 @@ from dslkit.dify.references import as_selector, replace_use
 from dslkit.dify.tools import tool_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dslkit.dify.graph import Graph, Node
     from dslkit.dify.references import Selector, Use
     from dslkit.dify.repair.mend import Mend
     from dslkit.records import Finding
+
+    _Readers = list[tuple[str, Use]]
 
 _MAIN: Final[Mapping[str, str]] = {
     "llm": "text",
@@ -75,9 +77,17 @@ def _meant(graph: Graph, use: Use, node: Node) -> Selector | None:
     kind = node_kind(source.type)
     if kind and kind.child_entry and source.parent in graph.nodes:
         return _of_the_pass(graph, graph.nodes[source.parent], use)
+    if source.type == "variable-aggregator" and len(_not_given(graph, source)) > 1:
+        return None  # it joins one value
     same = [name for name in outputs_of(source.data) if name.casefold() == use.field.casefold()]
     name = same[0] if len(same) == 1 else main_output(source)
     return (source.id, name) if name and name != use.field else None
+
+
+def _not_given(graph: Graph, source: Node) -> set[str]:
+    """The names asked of a node that it does not give."""
+    asked = {use.field for uses in graph.uses.values() for use in uses if use.node == source.id}
+    return asked - set(outputs_of(source.data))
 
 
 def _of_the_pass(graph: Graph, owner: Node, use: Use) -> Selector | None:
@@ -102,25 +112,47 @@ def fields_of_item(graph: Graph, iteration: Node) -> set[str]:
     return asked | {use.selector[2] for use in uses if use.selector[:2] == (iteration.id, "item") and use.selector[2:]}
 
 
-def fields_of_answer(mend: Mend, findings: Sequence[Finding]) -> None:
-    """A model asked for several values by name, and never for its text, answers with just these: structured output."""
+def _asked_by_name(mend: Mend, findings: Sequence[Finding], type_: str) -> Iterator[tuple[Node, list[str], _Readers]]:
+    """Nodes of a type that are asked for several values which they do not give, these, and all who read the node."""
     names: dict[str, dict[str, None]] = {}
     for _, use in mend.uses(findings):
         source = mend.graph.nodes.get(use.node)
-        if source and source.type == "llm" and _FIELD.fullmatch(use.field) and use.field not in WHOLE:
+        if source and source.type == type_ and _FIELD.fullmatch(use.field) and use.field not in WHOLE:
             names.setdefault(source.id, {})[use.field] = None
-    asked = [(id_, use) for id_, uses in mend.graph.uses.items() for use in uses]
-    for model, fields in names.items():
-        readers = [(id_, use) for id_, use in asked if use.node == model]
-        if len(fields) < 2 or any(use.field not in fields for _, use in readers):  # noqa: PLR2004 several
-            continue
+    for id_, fields in names.items():
+        readers = [(reader, use) for reader, uses in mend.graph.uses.items() for use in uses if use.node == id_]
+        if len(fields) > 1 and all(use.field in fields for _, use in readers):
+            yield mend.graph.nodes[id_], list(fields), readers
+
+
+def fields_of_answer(mend: Mend, findings: Sequence[Finding]) -> None:
+    """A model asked for several values by name, and never for its text, answers with just these: structured output."""
+    for model, fields, readers in _asked_by_name(mend, findings, "llm"):
         gone_over = {use.field for _, use in readers if use.path == ("iterator_selector",)}
         properties = {name: _LIST if name in gone_over else {"type": "string"} for name in fields}
-        schema = {"type": "object", "properties": properties, "required": list(fields), "additionalProperties": False}
-        mend.graph.nodes[model].data.update(structured_output={"schema": schema}, structured_output_enabled=True)
+        schema = {"type": "object", "properties": properties, "required": fields, "additionalProperties": False}
+        model.data.update(structured_output={"schema": schema}, structured_output_enabled=True)
         for id_, use in readers:
-            replace_use(mend.graph.nodes[id_].data, use, (model, "structured_output", use.field))
-        mend.log("answer-fields", f"It answers with {', '.join(fields)} as structured output.", model)
+            replace_use(mend.graph.nodes[id_].data, use, (model.id, "structured_output", use.field))
+        mend.log("answer-fields", f"It answers with {', '.join(fields)} as structured output.", model.id)
+
+
+def groups_joined(mend: Mend, findings: Sequence[Finding]) -> None:
+    """An aggregator asked for several values by the names that its variables have joins those of each name."""
+    for node, fields, readers in _asked_by_name(mend, findings, "variable-aggregator"):
+        variables = node.data.get("variables")
+        given = [entry for entry in map(as_selector, variables if isinstance(variables, list) else ()) if entry]
+        joined = {name: [list(entry) for entry in given if entry[-1] == name] for name in fields}
+        if not all(joined.values()):
+            continue
+        groups = [
+            {"groupId": f"{node.id}-{name}", "group_name": name, "output_type": ANY, "variables": entries}
+            for name, entries in joined.items()
+        ]
+        node.data["advanced_settings"] = {"group_enabled": True, "groups": groups}
+        for id_, use in readers:
+            replace_use(mend.graph.nodes[id_].data, use, (node.id, use.field, "output"))
+        mend.log("aggregator-groups", f"It joins {', '.join(fields)}, each by itself.", node.id)
 
 
 def _refer(mend: Mend, node: Node, use: Use, selector: Selector, code: str = "reference-output") -> None:
