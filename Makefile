@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint engine report bench clean
+.PHONY: run test lint engine report serve bench clean
 .DEFAULT_GOAL := run
 
 run: engine
@@ -24,6 +24,9 @@ engine: $(INSTALLED)
 
 report: $(INSTALLED)
 	$(BIN)/dslkit report -o reports/cost_report.html
+
+serve: engine
+	$(BIN)/dslkit serve --lab
 
 # Short runs. `benchmarks/replies.py` and `benchmarks/throttle.py` need test data and a server that do not ship with dslkit.
 bench: engine

@@ -52,6 +52,8 @@ ONLY_IMPORTER = {
     "vl_convert": "report",
     "nbconvert": "report",
     "ipywidgets": "widgets",
+    "jupyter_server": "server",
+    "tornado": "server",
     "typer": "cli",
     "rich": "cli",
 }

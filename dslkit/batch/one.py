@@ -63,6 +63,7 @@ async def generate(  # noqa: PLR0913 - as for a batch
     budget_usd: Decimal | float | None = None,
     engine: bool = True,
     settings: Settings | None = None,
+    tools: Tools | None = None,
 ) -> Generated:
     """Make one workflow, at interactive priority, recorded as a run of its own (or the notebook's).
 
@@ -79,6 +80,7 @@ async def generate(  # noqa: PLR0913 - as for a batch
         budget_usd: no call that would exceed it is sent; the setting counts when None.
         engine: run the workflow on Dify's engine, where that is installed.
         settings: environment and ``.env`` by default.
+        tools: opened for this model and mode by who makes many; None opens them for this one alone.
 
     Raises:
         AccountError, BudgetError, DiskFullError, LedgerError: as for a batch.
@@ -102,7 +104,10 @@ async def generate(  # noqa: PLR0913 - as for a batch
             priority="interactive",
             current=before,
         )
-        generated = await _made_alone(requirement, order, settings, use_engine=engine)
+        if tools is None:
+            generated = await _made_alone(requirement, order, settings, use_engine=engine)
+        else:
+            generated = await make(requirement, order, tools)
         recorder.item(generated.item)
         if generated.error is not None:
             raise generated.error
@@ -135,7 +140,7 @@ async def make(requirement: Requirement, order: Order, tools: Tools) -> Generate
             written = await asyncio.to_thread(_write, draft.workflow, order.path)
         except Exception as error:  # noqa: BLE001 - whatever it was, the other items of the batch go on
             reason = root_cause(error)
-            return Generated(item=_failed(requirement, order, started_at, reason), error=reason)
+            return Generated(item=failed(requirement, order, started_at, reason), error=reason)
     item = _item(requirement, order, started_at, draft)
     return Generated(item=replace(item, rounds=rounds, **written), workflow=draft.workflow)
 
@@ -212,7 +217,8 @@ def _item(requirement: Requirement, order: Order, started_at: datetime, draft: D
     )
 
 
-def _failed(requirement: Requirement, order: Order, started_at: datetime, error: Exception) -> Item:
+def failed(requirement: Requirement, order: Order, started_at: datetime, error: Exception) -> Item:
+    """The item of a piece of work that an exception ended."""
     return Item(
         **_identity(requirement, order, started_at),
         verdict="failed",

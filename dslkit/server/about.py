@@ -1,0 +1,54 @@
+"""Routes about the service itself: what it is, whether it lives, whether it can work."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from dslkit.server.models import Health, Info, Readiness
+from dslkit.server.routes import Reply, Request, Route
+
+_NOT_READY = 503
+
+
+async def _info(request: Request) -> Info:
+    settings = request.service.settings
+    limit = {"requests": settings.rate_limit_requests, "period_s": settings.rate_limit_period}
+    return Info(
+        name="dslkit",
+        version=version("dslkit"),
+        endpoints={
+            "generation": "/api/v1/generate/*",
+            "patterns": "/api/v1/patterns/*",
+            "dify": "/api/v1/dify/*",
+            "openapi": "/api/v1/openapi.json",
+            "reports": "/reports/",
+            "health": "/health",
+        },
+        features=["simple, full and multi-agent generation", "progress as server-sent events", "usage from the ledger"],
+        model=settings.model,
+        rate_limit=limit if settings.rate_limit_enabled else None,
+    )
+
+
+async def _health(_: Request) -> Health:
+    return Health()
+
+
+async def _ready(request: Request) -> Reply:
+    found = await request.service.readiness.look()
+    return Reply(content=found, status=200 if found.status == "ready" else _NOT_READY)
+
+
+ROUTES = (
+    Route(method="get", path="/api/v1/info", act=_info, summary="What this service is", answer=Info),
+    Route(method="get", path="/health", act=_health, summary="It lives", answer=Health, public=True, limited=False),
+    Route(
+        method="get",
+        path="/health/ready",
+        act=_ready,
+        summary="Whether work can be done: 503 when not",
+        answer=Readiness,
+        also={503: Readiness},
+        limited=False,
+    ),
+)

@@ -1,0 +1,62 @@
+"""The extension itself: puts the routes into a Jupyter server, and lets them finish when it stops."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Bool
+
+from dslkit.server import request_log
+from dslkit.server.handlers import SETTING, NothingHere, RouteHandler
+from dslkit.server.reports import ReportsHandler, ReportsRedirect
+from dslkit.server.service import Service
+from dslkit.server.table import ROUTES
+from dslkit.settings import load_settings
+
+if TYPE_CHECKING:
+    from dslkit.server.routes import Route
+
+_GROUP = r"(?P<\1>[^/]+)"
+
+
+class DslkitService(ExtensionApp):
+    """``dslkit`` in a Jupyter server: /api/v1/, /health, /reports/."""
+
+    name = "dslkit"
+    extension_url = "/api/v1/info"
+    load_other_extensions = True
+    warm = Bool(default_value=False, help="Start the generating processes with the server.").tag(config=True)
+
+    def initialize_settings(self) -> None:
+        """Read the settings; a wrong one stops the extension with its name and the remedy."""
+        settings = load_settings()
+        request_log.set_up(settings.log_format)
+        self.service = Service(settings)
+        self.settings[SETTING] = self.service
+
+    def initialize_handlers(self) -> None:
+        """All paths of ours."""
+        by_path: dict[str, dict[str, Route]] = {}
+        for route in ROUTES:
+            by_path.setdefault(route.path, {})[route.method] = route
+        self.handlers += [
+            (re.sub(r"\{(\w+)\}", _GROUP, path) + "/?", RouteHandler, {"routes": routes})
+            for path, routes in by_path.items()
+        ]
+        self.handlers += [
+            (r"/reports", ReportsRedirect, {"url": self.settings["base_url"] + "reports/"}),
+            (r"/reports/([^/]*)", ReportsHandler),
+            (r"/api/v1/.*", NothingHere),
+            (r"/health/.*", NothingHere),
+            (r"/reports/.*", NothingHere),
+        ]
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 - Jupyter's hook
+        if self.warm:
+            self.service.pool.warm()
+
+    async def stop_extension(self) -> None:
+        """Finish what runs: Jupyter has closed its port by now."""
+        await self.service.stop()

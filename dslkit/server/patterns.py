@@ -1,0 +1,160 @@
+"""Routes to the workflow patterns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dslkit.dify.workflow import Workflow
+from dslkit.errors import UsageError
+from dslkit.knowledge.patterns import Pattern
+from dslkit.server.models import (
+    PatternAdded,
+    PatternIn,
+    PatternList,
+    PatternMatch,
+    PatternOut,
+    RecommendAnswer,
+    RecommendQuery,
+    SearchAnswer,
+    SearchQuery,
+    Statistics,
+)
+from dslkit.server.problems import ProblemError
+from dslkit.server.routes import Request, Route
+
+if TYPE_CHECKING:
+    from dslkit.knowledge.library import Match
+
+_ROOT = "/api/v1/patterns"
+
+
+def _shown(pattern: Pattern, *, plan: bool = False) -> PatternOut:
+    return PatternOut(
+        id=pattern.id,
+        title=pattern.title,
+        description=pattern.description,
+        tags=list(pattern.tags),
+        mode=pattern.mode,
+        node_types=list(pattern.node_types),
+        plan=dict(pattern.plan) if plan else None,
+    )
+
+
+def _matched(match: Match) -> PatternMatch:
+    return PatternMatch(**_shown(match.pattern).model_dump(), score=round(match.score, 4))
+
+
+async def _list(request: Request) -> PatternList:
+    found = await request.service.knowing(lambda known: known.list())
+    return PatternList(total_patterns=len(found), patterns=[_shown(pattern) for pattern in found])
+
+
+async def _search(request: Request) -> SearchAnswer:
+    asked: SearchQuery = request.query
+    found = await request.service.knowing(lambda known: known.search(asked.query, asked.n_results))
+    return SearchAnswer(query=asked.query, n_results=len(found), patterns=[_matched(match) for match in found])
+
+
+async def _recommend(request: Request) -> RecommendAnswer:
+    asked: RecommendQuery = request.query
+    found = (await request.service.knowing(lambda known: known.recommend(asked.description)))[: asked.n_results]
+    matches = [_matched(match) for match in found]
+    return RecommendAnswer(description=asked.description, n_results=len(found), recommendations=matches)
+
+
+async def _statistics(request: Request) -> Statistics:
+    return Statistics.model_validate(await request.service.knowing(lambda known: known.statistics()))
+
+
+async def _get(request: Request) -> PatternOut:
+    wanted = request.path["pattern_id"]
+    for pattern in await request.service.knowing(lambda known: known.list()):
+        if pattern.id == wanted:
+            return _shown(pattern, plan=True)
+    raise ProblemError(404, "No such pattern; /api/v1/patterns/list shows all.")
+
+
+async def _add(request: Request) -> PatternAdded:
+    pattern = _pattern(request.body)
+    try:
+        await request.service.knowing(lambda known: known.add(pattern))
+    except UsageError as error:
+        raise ProblemError(422, str(error)) from None
+    return PatternAdded(pattern_id=pattern.id, message="Added; a pattern of your own with the same id is replaced.")
+
+
+def _pattern(given: PatternIn) -> Pattern:
+    if given.id and given.title and given.description and given.plan is not None:
+        return Pattern(
+            id=given.id,
+            title=given.title,
+            description=given.description,
+            tags=tuple(given.tags),
+            mode=given.mode,
+            plan=given.plan,
+        )
+    about, document = given.metadata, given.workflow or {}
+    assert about is not None  # the model demands one or the other
+    try:
+        plan = Workflow(document, ()).plan().model_dump(mode="json", exclude_none=True)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise ProblemError(422, "workflow: not a Dify app with a graph; /api/v1/dify/validate says more.") from None
+    return Pattern(
+        id=about.pattern_id,
+        title=about.name,
+        description=" ".join([about.description, *about.use_cases]),
+        tags=tuple(about.tags),
+        mode=given.mode,
+        plan=plan,
+    )
+
+
+async def _delete(request: Request) -> PatternAdded:
+    wanted = request.path["pattern_id"]
+    known = {pattern.id for pattern in await request.service.knowing(lambda known: known.list())}
+    if wanted not in known:
+        raise ProblemError(404, "No such pattern; /api/v1/patterns/list shows all.")
+    try:
+        await request.service.knowing(lambda known: known.delete(wanted))
+    except UsageError as error:
+        raise ProblemError(409, str(error)) from None
+    return PatternAdded(pattern_id=wanted, message="Deleted.")
+
+
+ROUTES = (
+    Route(method="get", path=f"{_ROOT}/list", act=_list, summary="All patterns", answer=PatternList),
+    Route(
+        method="get",
+        path=f"{_ROOT}/search",
+        act=_search,
+        summary="Patterns nearest in meaning",
+        query=SearchQuery,
+        answer=SearchAnswer,
+    ),
+    Route(
+        method="get",
+        path=f"{_ROOT}/recommend",
+        act=_recommend,
+        summary="Up to three patterns to start from",
+        query=RecommendQuery,
+        answer=RecommendAnswer,
+    ),
+    Route(method="get", path=f"{_ROOT}/statistics", act=_statistics, summary="Counts of patterns", answer=Statistics),
+    Route(method="post", path=f"{_ROOT}/add", act=_add, summary="Add a pattern", body=PatternIn, answer=PatternAdded),
+    Route(
+        method="get",
+        path=f"{_ROOT}/{{pattern_id}}",
+        act=_get,
+        summary="One pattern with its plan",
+        answer=PatternOut,
+        problems=(404,),
+    ),
+    Route(
+        method="delete",
+        path=f"{_ROOT}/{{pattern_id}}",
+        act=_delete,
+        summary="Delete a pattern of your own",
+        answer=PatternAdded,
+        problems=(404, 409),
+    ),
+)

@@ -1,0 +1,89 @@
+"""One line when a request comes in and one when it is answered, for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LOGGER = logging.getLogger("dslkit.requests")
+CLIENT_LEFT = 499  # nginx's number for a client that did not wait for the answer
+_WARNING_FROM, _ERROR_FROM = 400, 500
+_WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+
+Format = Literal["text", "json"]
+Raised = tuple[type[BaseException], BaseException, "TracebackType | None"]
+
+
+def request_id_of(given: str | None) -> str:
+    """The id that a request came with, if it is one (8 to 64 letters, digits, ``._:-``), else a new UUID."""
+    return given if given and _WELL_FORMED.fullmatch(given) else str(uuid.uuid4())
+
+
+def set_up(form: Format) -> None:
+    """Send the log to standard error; text with the time before it, JSON as it is."""
+    for handler in list(LOGGER.handlers):
+        LOGGER.removeHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(message)s" if form == "json" else "%(asctime)s %(levelname)-7s %(message)s")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What both lines say of a request."""
+
+    request_id: str
+    client: str
+    method: str
+    path: str
+
+    def came(self, form: Format) -> None:
+        """Write the line of its arrival."""
+        if form == "json":
+            LOGGER.info("%s", self._json("info", event="request"))
+        else:
+            LOGGER.info("[%s] ➡️ %s %s from %s", self.request_id, self.method, self._shown, self.client)
+
+    def answered(self, form: Format, status: int, seconds: float, raised: Raised | None = None) -> None:
+        """Write the line of its answer; a failure of ours carries the stack trace."""
+        level, mark = _level(status)
+        trace = raised if status >= _ERROR_FROM else None
+        if form == "json":
+            name = logging.getLevelName(level).lower()
+            line = self._json(name, event="answer", status=status, ms=round(seconds * 1000, 2), trace=_trace(trace))
+            LOGGER.log(level, "%s", line)
+        else:
+            words = self.request_id, mark, self.method, self._shown, status, seconds
+            LOGGER.log(level, "[%s] %s %s %s → %s in %.2fs", *words, exc_info=trace)
+
+    @property
+    def _shown(self) -> str:
+        return self.path if self.path.isprintable() else ascii(self.path)
+
+    def _json(self, level: str, **more: object) -> str:
+        told = {"time": round(time.time(), 3), "level": level, "id": self.request_id, "client": self.client}
+        told |= {"method": self.method, "path": self.path, **more}
+        return json.dumps({name: value for name, value in told.items() if value is not None})
+
+
+def _level(status: int) -> tuple[int, str]:
+    if status >= _ERROR_FROM:
+        return logging.ERROR, "❌"
+    return (logging.WARNING, "⚠️") if status >= _WARNING_FROM else (logging.INFO, "✅")
+
+
+def _trace(raised: Raised | None) -> str | None:
+    return logging.Formatter().formatException(raised) if raised else None
