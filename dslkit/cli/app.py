@@ -7,7 +7,19 @@ from importlib.metadata import version
 
 import typer
 
-from dslkit.cli import accounts, generation, operations, patterns, serving, upkeep, watch, workflows
+from dslkit.cli import (
+    accounts,
+    alerts,
+    doctor,
+    forecasts,
+    generation,
+    operations,
+    patterns,
+    serving,
+    upkeep,
+    watch,
+    workflows,
+)
 from dslkit.cli.terminal import complain
 from dslkit.errors import DslkitError, UsageError
 
@@ -21,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (generation, workflows, accounts, watch, operations, serving):
+for room in (generation, workflows, accounts, watch, alerts, forecasts, operations, doctor, serving):
     room.add_to(app)
 app.add_typer(patterns.app, name="patterns")
 app.add_typer(upkeep.app, name="ledger")

@@ -1,0 +1,245 @@
+"""Rules against ledgers made for them, at an hour that is given; and half a rules file."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dslkit.analysis.alerts import Alert, evaluate
+from dslkit.analysis.alerts_rules import read_rules
+from dslkit.analysis.alerts_told import Told
+from dslkit.analysis.schedules import Missed
+from dslkit.errors import UsageError
+from dslkit.ledger import Ledger
+from dslkit.records import Attribution, CallEnd, CallStart, Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 5, 20, 12, 0, tzinfo=UTC)
+USD_TOKENS = 1_000_000 / 0.15  # of gpt-4o-mini's input for a dollar
+
+
+class Book:
+    """Calls to put into a ledger, each with its age and what is special about it."""
+
+    def __init__(self, home: Path) -> None:
+        self.ledger = Ledger(home)
+        self._number = 0
+
+    def call(self, age: timedelta, usd: float = 0.0, *, model: str = "gpt-4o-mini", run: str = "r", **end: Any) -> None:
+        self._number += 1
+        begun = NOW - age
+        start = CallStart(
+            call_id=f"00000000-0000-4000-8000-{self._number:012}", attempt=1, attribution=Attribution(run_id=run),
+            provider_name="openai", operation_name="chat", request_model=model, estimated_input_tokens=1,
+            estimated_output_tokens=1, request_bytes=1, stream=False, throttle_wait_s=0.0, started_at=begun,
+        )  # fmt: skip
+        values = {
+            "outcome": "ok",
+            "latency_s": 1.0,
+            "usage": Usage(input_tokens=round(usd * USD_TOKENS), output_tokens=0),
+            **end,
+        }
+        recorder = self.ledger.recorder()
+        recorder.reserve(start)
+        recorder.settle(CallEnd(call_id=start.call_id, attempt=1, ended_at=begun + timedelta(seconds=1), **values))
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    return Book(tmp_path / "home")
+
+
+@pytest.fixture
+def fired(book: Book, tmp_path: Path) -> Any:
+    """The alerts of one rule, given as TOML without its name."""
+
+    def of(rule: str, missed: tuple[Missed, ...] = ()) -> list[str]:
+        path = tmp_path / "alerts.toml"
+        path.write_text(f'[[rule]]\nname = "x"\n{rule}\n', encoding="utf-8")
+        return [alert.text for alert in evaluate(book.ledger.snapshot(), read_rules(path), NOW, missed)]
+
+    return of
+
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def test_spend_of_a_day_and_of_a_month(book: Book, fired: Any) -> None:
+    book.call(HOUR, 3)
+    book.call(DAY, 4)
+    book.call(30 * DAY, 50)
+    assert fired('kind="spend"\nper="day"\nabove_usd=3') == []
+    assert fired('kind="spend"\nper="day"\nabove_usd=2.99') == ["x: $3.00 spent today (UTC), more than $2.99."]
+    assert fired('kind="spend"\nper="month"\nabove_usd=7.01') == []
+    assert fired('kind="spend"\nper="month"\nabove_usd=6') == ["x: $7.00 spent in May (UTC), more than $6.00."]
+
+
+def test_spend_of_a_run_counts_all_of_it(book: Book, fired: Any) -> None:
+    book.call(HOUR, 3, run="long")
+    book.call(3 * DAY, 4, run="long")
+    book.call(3 * DAY, 40, run="old")
+    book.call(HOUR, 5, run="small")
+    assert fired('kind="spend"\nper="run"\nabove_usd=6') == ["x: run long has spent $7.00, more than $6.00."]
+
+
+def test_a_spike_is_held_against_the_usual(book: Book, fired: Any) -> None:
+    for day in range(1, 11):
+        book.call(2 * day * DAY, 2 + day % 3)
+    book.call(HOUR, 6)
+    assert fired('kind="spike"') == []
+    book.call(HOUR, 4)
+    assert fired('kind="spike"') == [
+        "x: $10.00 spent today (UTC); usual are $3.00 a day (median of 10 days), up to $8.93."
+    ]
+    assert fired('kind="spike"\nat_least_usd=11') == []
+    assert fired('kind="spike"\ndays=7') == [], "three days are no history"
+
+
+def test_one_wild_day_does_not_become_the_usual(book: Book, fired: Any) -> None:
+    for day in range(1, 11):
+        book.call(day * DAY, 500 if day == 5 else 2)
+    book.call(HOUR, 3)
+    assert fired('kind="spike"')
+    assert fired('kind="spike"\ndeviations=6') == [], "a tenth of the usual is the least spread"
+
+
+def test_latency_needs_enough_answers(book: Book, fired: Any) -> None:
+    for number in range(20):
+        book.call(HOUR / 2, latency_s=float(number))
+    book.call(HOUR / 2, latency_s=1000.0, outcome="error")
+    book.call(HOUR / 2, latency_s=1000.0, cache_hit=True)
+    book.call(2 * HOUR, latency_s=1000.0)
+    said = "x: the slowest 5 % of 20 answers in the last hour took 18.05 s or longer, more than 18 s."
+    assert fired('kind="latency"\np95_above_s=18') == [said]
+    assert fired('kind="latency"\np95_above_s=18.1') == []
+    assert fired('kind="latency"\np95_above_s=1\nat_least_calls=21') == []
+    assert fired('kind="latency"\np95_above_s=18.1\nwithin="3h"') != []
+
+
+def test_errors_are_a_share_of_attempts(book: Book, fired: Any) -> None:
+    for number in range(20):
+        book.call(HOUR / 2, outcome="error" if number < 3 else "ok")
+    said = "x: 3 of 20 attempts in the last 90 minutes failed: 15.0%, more than 14.0%."
+    assert fired('kind="errors"\nabove=0.14\nwithin="90m"') == [said]
+    assert fired('kind="errors"\nabove=0.15') == []
+    assert fired('kind="errors"\nabove=0.1\nat_least_calls=21') == []
+
+
+def test_unknown_prices_name_their_models(book: Book, fired: Any) -> None:
+    assert fired('kind="unknown_prices"') == []
+    book.call(HOUR, model="house-model")
+    book.call(HOUR, model="house-model")
+    book.call(HOUR, model="refused", outcome="error", usage=None, http_status=400)
+    book.call(2 * DAY, model="older")
+    assert fired('kind="unknown_prices"') == [
+        "x: calls of unknown price in the last day: house-model (2). Spend is more than shown."
+    ]
+
+
+def test_a_missed_schedule(fired: Any) -> None:
+    def gone(name: str, hours: int) -> Missed:
+        return Missed(schedule=name, notebook="n", expected=NOW - hours * HOUR)
+
+    rule = 'kind="missed_schedule"'
+    assert fired(rule) == []
+    assert fired(rule, (gone("nightly", 25),)) == []
+    assert fired(rule, (gone("nightly", 2), gone("nightly", 3), gone("hourly", 1))) == [
+        "x: schedule hourly did not run at 2026-05-20 11:00 UTC.",
+        "x: schedule nightly did not run at 2026-05-20 10:00 UTC, nor at 1 times before.",
+    ]
+
+
+def test_an_empty_ledger_breaks_no_rule(fired: Any) -> None:
+    for rule in ('kind="spend"\nper="day"\nabove_usd=1', 'kind="spike"', 'kind="errors"\nabove=0.1'):
+        assert fired(rule) == []
+    assert fired('kind="latency"\np95_above_s=1\nat_least_calls=1') == []
+
+
+GOOD = '[[rule]]\nname = "a"\nkind = "spend"\nper = "day"\nabove_usd = 5\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "\n[[rule]\n", "line 7: Expected ']]' at the end of an array declaration."),
+        (GOOD + "x =", "line 6: Invalid value."),
+        ("", "line 1: rule: field required."),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "spend"\nper = "week"\nabove_usd = 5', "line 9: per: input should be"),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "spend"\nper = "day"', "line 6: above_usd: field required."),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "spent"', "line 8: kind: input tag 'spent' found"),
+        (GOOD + '[[rule]]\nname = "b"', "line 6: kind: unable to extract tag using discriminator 'kind'."),
+        (GOOD.replace("5", "-5"), "line 5: above_usd: input should be greater than 0."),
+        (GOOD + "below = 3", "line 6: below: is not known here."),
+        (GOOD + '[[rule]]\nname = "a"\nkind = "spike"', "line 7: there is a rule 'a' already."),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "errors"\nabove = 0.1\nwithin = "soon"', "line 10: within: write an age"),
+        (GOOD + '[webhook]\nurl = "https://x"', "line 6: url_env: field required."),
+        (GOOD + '[webhook]\nurl_env = "https://hooks.example/T0/secret"', "line 7: url_env: name an environment"),
+        ("[[rules]]\nname = 1", "line 1: rules: is not known here."),
+    ],
+)
+def test_half_a_file_names_the_line_and_the_reason(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "alerts.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as error:
+        read_rules(path)
+    assert f"{path}, {said}" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_no_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no alert rules in .*docs/alerts.md"):
+        read_rules(tmp_path / "alerts.toml")
+
+
+def alert(key: str, *, clears: bool = True) -> Alert:
+    return Alert(key=key, rule=key, text=f"{key} is high", clears=clears)
+
+
+def test_each_alert_is_told_once_until_it_clears(tmp_path: Path) -> None:
+    with Told(tmp_path) as told:
+        assert told.news("webhook", [alert("a"), alert("b")]).text == "ALERT a is high\nALERT b is high"
+        told.delivered("webhook", [alert("a"), alert("b")])
+    with Told(tmp_path) as told:
+        assert not told.news("webhook", [alert("a"), alert("b")])
+        assert told.news("webhook", [alert("b")]).text == "resolved: a is high"
+        assert told.news("email", [alert("b")]).text == "ALERT b is high", "another channel was told nothing yet"
+        told.delivered("webhook", [alert("b")])
+        assert told.news("webhook", [alert("a"), alert("b")]).text == "ALERT a is high"
+
+
+def test_what_cannot_clear_just_ends(tmp_path: Path) -> None:
+    with Told(tmp_path) as told:
+        told.delivered("webhook", [alert("run 7", clears=False)])
+        assert not told.news("webhook", [])
+
+
+def test_a_message_that_failed_is_told_again_and_says_so(tmp_path: Path) -> None:
+    with Told(tmp_path) as told:
+        told.failed("webhook", NOW)
+        told.failed("webhook", NOW + HOUR)
+    with Told(tmp_path) as told:
+        text = told.news("webhook", [alert("a")]).text
+        assert text == "ALERT a is high\n(An earlier message could not be delivered, first at 2026-05-20 12:00 UTC.)"
+        told.delivered("webhook", [alert("a")])
+        assert told.news("webhook", [alert("b")]).text == "ALERT b is high\nresolved: a is high"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+def test_a_damaged_memory_tells_twice_rather_than_never(tmp_path: Path, damage: str) -> None:
+    with Told(tmp_path) as told:
+        told.delivered("webhook", [alert("a")])
+    (tmp_path / "alerts.json").write_text(damage, encoding="utf-8")
+    with Told(tmp_path) as told:
+        assert told.news("webhook", [alert("a")])
+        told.delivered("webhook", [alert("a")])
+    assert json.loads((tmp_path / "alerts.json").read_text(encoding="utf-8"))["webhook"]["told"]
+
+
+def test_money_reads_well(book: Book, fired: Any) -> None:
+    book.call(HOUR, 0.0012)
+    assert fired('kind="spend"\nper="day"\nabove_usd=0.001') == ["x: $0.0012 spent today (UTC), more than $0.001."]
