@@ -99,7 +99,9 @@ def fields_of(every: str) -> str:
     try:
         next(CronSim(plain, datetime(2000, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
-        raise UsageError(f"{every!r} is no cron expression that ever comes true: {error or 'no such day'}.") from None
+        raise UsageError(
+            f"{every!r} is no cron expression that ever comes true: {str(error) or 'no such day'}."
+        ) from None
     if extended:
         raise UsageError(f"{every!r}: {extended[0]} is not understood by every scheduler. List the days instead.")
     return plain

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dslkit.llm.cache import AnswerStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from dslkit.llm.cache import Stored
@@ -30,7 +30,8 @@ class ItemAnswers(AnswerStore):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._folder_of_all = folder
-        self._claims = AnswerStore(folder / "claims")
+        self._claims_folder = folder / "claims"
+        self._claims = AnswerStore(self._claims_folder)
 
     @classmethod
     def below(cls, home: Path) -> ItemAnswers:
@@ -50,19 +51,25 @@ class ItemAnswers(AnswerStore):
             _work.reset(token)
 
     @asynccontextmanager
-    async def claimed(self, work: str) -> AsyncIterator[bool]:
-        """Be the only one on this machine at a piece of work; gives whether somebody else was at it until now.
+    async def claimed(self, work: str, *, waiting: Callable[[], object]) -> AsyncIterator[None]:
+        """Be the only one on this machine at a piece of work; ``waiting`` is called when somebody else is at it.
 
         The claim of a process that dies is free at once.
         """
-        waited = False
         while (claim := self._claims.lock(work)) is None:
-            waited = True
+            waiting()
             await asyncio.sleep(_LOOK_AGAIN_S)
         try:
-            yield waited
+            yield
         finally:
             self._claims.unlock(work, claim)
+
+    def clear_claims(self) -> None:
+        """Remove the claims of processes that were killed; those of the living are locked, and stay."""
+        for left in self._claims_folder.glob("*/*.asking"):
+            work = left.parent.name + left.stem
+            if (claim := self._claims.lock(work)) is not None:
+                self._claims.unlock(work, claim)
 
     def forget(self, work: str) -> None:
         """Drop the answers of a piece of work; none there is fine."""

@@ -48,6 +48,9 @@ _DONE = """
 """
 
 
+_OF_RUN = "SELECT * FROM items WHERE run_id = $run ORDER BY ended_at"
+
+
 def key_of(requirement: Requirement, recipe: Recipe, patterns: str, current_plan: str | None = None) -> str:
     """The key of one requirement's work.
 
@@ -110,13 +113,14 @@ class Earlier:
         """Everything finished so far; of one piece of work, or by one run, where that is named."""
         if redo == "all" and not run:
             return cls({}, redo)
-        cursor = ledger.snapshot().execute(_DONE, {"work": work, "run": run})
-        names = [column[0] for column in cursor.description or ()]
         items: dict[str, list[Item]] = {}
-        for row in cursor.fetchall():
-            item = item_of(dict(zip(names, row, strict=True)))
+        for item in _items(ledger, _DONE, {"work": work, "run": run}):
             items.setdefault(work_of(item.key), []).append(item)
         return cls(items, redo)
+
+    def knows(self, order: Order) -> bool:
+        """Whether this piece of work was ever finished."""
+        return order.work in self.items
 
     def item_for(self, requirement: Requirement, order: Order, engine: Engine | None) -> Item | None:
         """The item that an earlier run gave, recorded for this one; None when something has to be asked or made.
@@ -170,6 +174,18 @@ def _revisited(item: Item, requirement: Requirement, order: Order, engine: Engin
     from dslkit.batch.examine import reconsider  # noqa: PLC0415 - what compiles is slow to import, and seldom needed here
 
     return reconsider(item, requirement, order, engine)
+
+
+def items_of_run(ledger: Ledger, run_id: str) -> Iterator[Item]:
+    """The items of a run, in the order in which they ended."""
+    return _items(ledger, _OF_RUN, {"run": run_id})
+
+
+def _items(ledger: Ledger, query: str, values: Mapping[str, str]) -> Iterator[Item]:
+    cursor = ledger.snapshot().execute(query, values)
+    names = [column[0] for column in cursor.description or ()]
+    while rows := cursor.fetchmany(1000):
+        yield from (item_of(dict(zip(names, row, strict=True))) for row in rows)
 
 
 def item_of(row: Mapping[str, Any]) -> Item:

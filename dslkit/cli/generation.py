@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from dslkit.cli.operations import executed_copy
+from dslkit.cli.telemetry import observed
 from dslkit.cli.terminal import complain, put, say, write_output
 from dslkit.cli.workflows import workflow_in
 from dslkit.errors import DslkitError, SettingsError, UsageError
@@ -85,6 +86,7 @@ def batch(
     complexity: Elaborate = None,
     max_rounds: Rounds = 2,
     concurrency: Annotated[int, typer.Option(min=1, help="Items in the making at once.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that make them.")] = 1,
     budget_usd: Budget = None,
     engine: UseEngine = True,
     redo: Annotated[RedoName, typer.Option(help="Make again: items with errors, or all.")] = RedoName.none,
@@ -105,13 +107,16 @@ def batch(
         "complexity": complexity and complexity.value,
         "max_rounds": max_rounds,
         "concurrency": concurrency,
+        "workers": workers,
         "budget_usd": budget_usd,
         "engine": engine,
         "redo": redo.value,
     }
     started = _through_notebook if notebook else _directly
     try:
-        run_id, problem = started(file, requirements, out, choices, settings)
+        with observed(settings) as ended:
+            run_id, problem = started(file, requirements, out, choices, settings)
+            ended(run_id)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C, and SIGTERM as the notebook's engine takes it
         say("Stopped. What was answered is kept: the same command goes on from here.")
         raise typer.Exit(int(stop.code or 1) if isinstance(stop, SystemExit) else _INTERRUPTED) from None

@@ -185,9 +185,10 @@ def test_one_failure_leaves_the_others_alone(home: Path) -> None:
 def test_a_failed_item_finds_its_answers_again(home: Path) -> None:
     """It is tried again, but what was answered is not asked again."""
     Path("out/route.yml").mkdir(parents=True)
-    run(ROUTE)
-    Path("out/route.yml").rmdir()
-    (item,) = run(ROUTE).items
+    with serving(offline_author.answer) as server:
+        run(ROUTE, model="m", settings=real(server))
+        Path("out/route.yml").rmdir()
+        (item,) = run(ROUTE, model="m", settings=real(server)).items
     assert (item.verdict, item.reused_from) == ("clean", None)
     assert ask_ledger(home, "SELECT count(*) FILTER (NOT cache_hit), count(*) FILTER (cache_hit) FROM calls") == [
         (1, 1)
@@ -293,8 +294,8 @@ def test_the_quality_agent_mends_what_it_is_told(home: Path) -> None:
     assert (item.verdict, item.rounds) == ("clean", 1)
 
 
-def batches(server: ModelServer, file: Path, how_many: int) -> list[subprocess.Popen[bytes]]:
-    """So many processes at the same batch."""
+def batches(server: ModelServer, file: Path, *folders: str) -> list[subprocess.Popen[bytes]]:
+    """Processes at the same batch, each with a folder for its files."""
     environment = {
         **os.environ,
         "OPENAI_API_KEY": "sk-test",
@@ -302,14 +303,16 @@ def batches(server: ModelServer, file: Path, how_many: int) -> list[subprocess.P
         "DSLKIT_REQUESTS_PER_MINUTE": "10000",
     }
     command = [sys.executable, "-c", BATCH, str(file)]
-    return [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(how_many)]
+    return [subprocess.Popen([*command, out], env=environment, stdout=subprocess.DEVNULL) for out in folders]
 
 
-def test_two_batches_at_once_share_the_work(home: Path, many: Path) -> None:
+@pytest.mark.parametrize("folders", [("out", "out"), ("out", "other")])
+def test_two_batches_at_once_share_the_work(home: Path, many: Path, folders: tuple[str, str]) -> None:
     """Nothing is asked by both, and both have all items."""
     with serving(offline_author.answer, latency_s=0.1) as server:
-        assert [process.wait() for process in batches(server, many, 2)] == [0, 0]
+        assert [process.wait() for process in batches(server, many, *folders)] == [0, 0]
         assert len(server.asked) == 16
+    assert {len(list(Path(out).glob("*.yml"))) for out in folders} == {16}
     per_run = "SELECT count(*), count(*) FILTER (verdict = 'clean') FROM items GROUP BY run_id"
     assert ask_ledger(home, per_run) == [(16, 16), (16, 16)]
 
@@ -317,7 +320,7 @@ def test_two_batches_at_once_share_the_work(home: Path, many: Path) -> None:
 BATCH = """
 import asyncio, sys
 from dslkit.batch import generate_batch, load
-result = asyncio.run(generate_batch(load(sys.argv[1]), out="out", model="m", engine=False, concurrency=4))
+result = asyncio.run(generate_batch(load(sys.argv[1]), out=sys.argv[2], model="m", engine=False, concurrency=4))
 print(result.run_id)
 """
 
@@ -335,14 +338,14 @@ def many(tmp_path: Path) -> Path:
 def test_killed_half_way_nothing_is_paid_twice(home: Path, many: Path) -> None:
     """SIGKILL in the middle; afterwards no question has a second paid answer in the ledger."""
     with serving(offline_author.answer, latency_s=0.05) as server:
-        (victim,) = batches(server, many, 1)
+        (victim,) = batches(server, many, "out")
         while server.answered < 6 and victim.poll() is None:
             time.sleep(0.005)  # the other process runs on its own clock
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         assert Path("out").is_dir()
         assert len(list(Path("out").glob("*.yml"))) < 16
-        assert [process.wait() for process in batches(server, many, 1)] == [0]
+        assert [process.wait() for process in batches(server, many, "out")] == [0]
     # An answer that was kept when the kill came, but not settled yet, is a call of unknown outcome and then a hit.
     query = """SELECT item_id, count(*) FILTER (outcome = 'ok' AND NOT cache_hit), count(*) FILTER (cache_hit)
         FROM calls GROUP BY item_id"""
