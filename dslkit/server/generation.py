@@ -189,7 +189,7 @@ ROUTES = (
         path=_STATUS + "/{job_id}/events",
         act=_events,
         summary="A job's progress as server-sent events",
-        answer=JobState,
+        answer=None,
         streams=True,
         problems=(404,),
     ),

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -72,20 +73,22 @@ class ServiceHandler(APIHandler):
         """The client's own id of the request, or a new one."""
         return request_id_of(self.request.headers.get("X-Request-ID"))
 
-    async def prepare(self) -> None:  # type: ignore[override]  # as Jupyter's own handlers do
-        """Everything that comes before the route."""
+    def initialize(self) -> None:
+        """The request is here, its body may not be."""
         self._refusal: web.HTTPError | None = None
         self._chunks: list[bytes] = []
         self._size = 0
         self.gone = asyncio.Event()
         self.service.entered()
         peer = self.request.connection.context.address  # type: ignore[union-attr]  # before trust_xheaders rewrites it
-        client = self.service.client(peer[0] if isinstance(peer, tuple) else "", self.request.headers.get)
-        path = self.request.path
-        self._entry = Entry(self.request_id, client.name, self.request.method or "", path)
+        self._client = self.service.client(peer[0] if isinstance(peer, tuple) else "", self.request.headers.get)
+        self._entry = Entry(self.request_id, self._client.name, self.request.method or "", self.request.path)
         self._entry.came(self.service.settings.log_format)
+
+    async def prepare(self) -> None:  # type: ignore[override]  # as Jupyter's own handlers do
+        """Everything that comes before the route."""
         try:
-            self._count(client.number)
+            self._count(self._client.number)
             self._measure()
             if not self.public:
                 await super().prepare()
@@ -140,6 +143,11 @@ class ServiceHandler(APIHandler):
             self._refusal = self._refusal or self._size_error()
         if self._refusal is None:
             self._chunks.append(chunk)
+
+    def check_xsrf_cookie(self) -> None:
+        """Who is nobody is told that first."""
+        if getattr(self, "_jupyter_current_user", None):
+            super().check_xsrf_cookie()
 
     async def _authorize(self) -> None:
         if self.request.method == "OPTIONS":
@@ -234,12 +242,23 @@ class ServiceHandler(APIHandler):
 class RouteHandler(ServiceHandler):
     """All methods of one path."""
 
-    def initialize(self, routes: Mapping[str, Route]) -> None:
+    def initialize(self, routes: Mapping[str, Route]) -> None:  # type: ignore[override]  # by Tornado's convention
         """Take the routes by method."""
+        super().initialize()
         self._routes = routes
         route = routes.get((self.request.method or "").lower())
         self.public = route.public if route else False
         self.limited = route.limited if route else True
+
+    @property
+    def _allowed(self) -> str:
+        return ", ".join(sorted(name.upper() for name in self._routes))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """As everywhere; a method that is not there is told which are, also by Tornado, who knows fewer."""
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", self._allowed)
+        super().write_error(status_code, **kwargs)
 
     @allow_unauthenticated  # what Jupyter need not check, for prepare has
     async def _serve(self, **path: str) -> None:
@@ -248,8 +267,7 @@ class RouteHandler(ServiceHandler):
         method = (self.request.method or "").lower()
         route = self._routes.get("get" if method == "head" else method)
         if route is None:
-            allowed = ", ".join(sorted(name.upper() for name in self._routes))
-            raise ProblemError(405, f"This path takes {allowed}.", headers={"Allow": allowed})
+            raise ProblemError(405, f"This path takes {self._allowed}.")
         accept = self.request.headers.get("Accept", "")
         request = Request(
             service=self.service,
@@ -291,7 +309,8 @@ class RouteHandler(ServiceHandler):
         text, kind = b"".join(self._chunks), self.request.headers.get("Content-Type", "")
         if route.document:
             if "json" in kind:
-                json_of(text)
+                if not isinstance(json_of(text), dict):
+                    raise ProblemError(422, "The body must be an object.")
             elif "yaml" not in kind and "text/plain" not in kind:
                 raise ProblemError(415, "Send a Dify app as application/json or application/yaml.")
             return text

@@ -65,7 +65,7 @@ class Limiter:
         client, kept = self._take(client)
         window = self._window
         window.unpack(kept)
-        full = self._young_bytes + self._old_bytes + ENTRY_BYTES > self._max_bytes
+        full = self._young_bytes + self._old_bytes + len(kept) + ENTRY_BYTES > self._max_bytes
         delay = self._turned + 2 * self._period_s - now if full else window.ask(now)
         packed = window.pack()
         self._young[client] = packed

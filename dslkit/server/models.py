@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 
 from dslkit.records import AppMode, Complexity, EngineStatus, Severity, Verdict
 
 PATTERN_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50_000)]
+Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]  # fits into a URL
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 PatternId = Annotated[str, StringConstraints(pattern=PATTERN_ID, max_length=80)]
 Document = Annotated[dict[str, Any], Field(description="a Dify app, as its YAML export holds it")]
@@ -207,7 +208,7 @@ class PatternList(BaseModel):
 class SearchQuery(BaseModel):
     """What to look for."""
 
-    query: Text
+    query: Phrase
     n_results: Annotated[int, Field(ge=1, le=100)] = 5
 
 
@@ -222,7 +223,7 @@ class SearchAnswer(BaseModel):
 class RecommendQuery(BaseModel):
     """What the workflow should do."""
 
-    description: Text
+    description: Phrase
     n_results: Annotated[int, Field(ge=1, le=3)] = 3
 
 
@@ -255,26 +256,27 @@ class PatternMetadata(BaseModel):
     tags: list[str] = []
 
 
-class PatternIn(Asked):
-    """A pattern in its own form, with ``plan``; or in the predecessor's, with ``metadata`` and a Dify ``workflow``."""
+class OwnPattern(BaseModel):
+    """A pattern as its file holds it."""
 
-    model_config = ConfigDict(extra="ignore")
-    id: PatternId | None = None
-    title: Short | None = None
-    description: Text | None = None
+    id: PatternId
+    title: Short
+    description: Text
     tags: list[str] = []
     mode: AppMode = "workflow"
-    plan: dict[str, Any] | None = None
-    metadata: PatternMetadata | None = None
-    workflow: Document | None = None
+    plan: dict[str, Any] = Field(description="the workflow in short form: nodes_info and edges")
 
-    @model_validator(mode="after")
-    def _whole(self) -> PatternIn:
-        own = self.id and self.title and self.description and self.plan is not None
-        theirs = self.metadata and self.workflow is not None
-        if not own and not theirs:
-            raise ValueError("give id, title, description and plan, or metadata and workflow")
-        return self
+
+class ForeignPattern(BaseModel):
+    """A pattern as the predecessor's clients send it."""
+
+    metadata: PatternMetadata
+    workflow: Document
+    mode: AppMode = "workflow"
+
+
+class PatternIn(RootModel[OwnPattern | ForeignPattern]):
+    """A pattern in its own form, with ``plan``; or in the predecessor's, with ``metadata`` and a Dify ``workflow``."""
 
 
 class PatternAdded(Done):

@@ -27,6 +27,11 @@ _HEADERS = {
     "X-RateLimit-Remaining": "requests admitted at once from now",
     "X-RateLimit-Reset": "seconds until one more is admitted",
 }
+_DOCUMENT = {
+    "type": "object",
+    "description": "a Dify app as its export holds it, or where that is said a plan",
+    "properties": {"app": {"type": "object"}, "workflow": {"type": "object"}},
+}
 Use = tuple["type[BaseModel]", Literal["validation", "serialization"]]
 
 
@@ -53,7 +58,7 @@ def document(routes: Sequence[Route], base_url: str) -> dict[str, Any]:
 
 def _models(routes: Sequence[Route]) -> list[Use]:
     incoming = {model for route in routes for model in (route.query, route.body) if model}
-    outgoing = {model for route in routes for model in (route.answer, *route.also.values())} | {Problem}
+    outgoing = {model for route in routes for model in (route.answer, *route.also.values()) if model} | {Problem}
     by_name = sorted(((model, "validation") for model in incoming), key=lambda use: use[0].__name__)
     return [*by_name, *sorted(((m, "serialization") for m in outgoing), key=lambda use: use[0].__name__)]  # type: ignore[list-item]  # the literals widen in a tuple
 
@@ -91,7 +96,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 def _body(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     if route.document:
-        return {"application/json": {"schema": {"type": "object"}}, "application/yaml": {"schema": {"type": "string"}}}
+        return {"application/json": {"schema": _DOCUMENT}, "application/yaml": {"schema": {"type": "string"}}}
     return {"application/json": {"schema": schemas[route.body, "validation"]}}
 
 
@@ -104,7 +109,7 @@ def _responses(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
 
     found = {}
     for status, model in {route.status: route.answer, **route.also}.items():
-        content = {"application/json": {"schema": schemas[model, "serialization"]}}
+        content = {"application/json": {"schema": schemas[model, "serialization"]}} if model else {}
         if route.streams and status == route.status:
             content["text/event-stream"] = {"schema": {"type": "string"}}
         found[str(status)] = response(status, content)

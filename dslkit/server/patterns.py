@@ -8,6 +8,8 @@ from dslkit.dify.workflow import Workflow
 from dslkit.errors import UsageError
 from dslkit.knowledge.patterns import Pattern
 from dslkit.server.models import (
+    ForeignPattern,
+    OwnPattern,
     PatternAdded,
     PatternIn,
     PatternList,
@@ -75,7 +77,7 @@ async def _get(request: Request) -> PatternOut:
 
 
 async def _add(request: Request) -> PatternAdded:
-    pattern = _pattern(request.body)
+    pattern = _pattern(request.body.root)
     try:
         await request.service.knowing(lambda known: known.add(pattern))
     except UsageError as error:
@@ -83,20 +85,12 @@ async def _add(request: Request) -> PatternAdded:
     return PatternAdded(pattern_id=pattern.id, message="Added; a pattern of your own with the same id is replaced.")
 
 
-def _pattern(given: PatternIn) -> Pattern:
-    if given.id and given.title and given.description and given.plan is not None:
-        return Pattern(
-            id=given.id,
-            title=given.title,
-            description=given.description,
-            tags=tuple(given.tags),
-            mode=given.mode,
-            plan=given.plan,
-        )
-    about, document = given.metadata, given.workflow or {}
-    assert about is not None  # the model demands one or the other
+def _pattern(given: OwnPattern | ForeignPattern) -> Pattern:
+    if isinstance(given, OwnPattern):
+        return Pattern(**{**given.model_dump(), "tags": tuple(given.tags)})
+    about = given.metadata
     try:
-        plan = Workflow(document, ()).plan().model_dump(mode="json", exclude_none=True)
+        plan = Workflow(given.workflow, ()).plan().model_dump(mode="json", exclude_none=True)
     except (ValueError, TypeError, AttributeError, KeyError):
         raise ProblemError(422, "workflow: not a Dify app with a graph; /api/v1/dify/validate says more.") from None
     return Pattern(

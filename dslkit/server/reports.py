@@ -59,7 +59,10 @@ class ReportsHandler(ServiceHandler):
 
 def _page(folder: Path, name: str) -> bytes | None:
     """The file of that name in the folder itself; a link that leads out of it is none."""
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError):  # no name of a file at all
+        return None
     if path.parent != folder.resolve() or path.suffix != ".html" or not path.is_file():
         return None
     return path.read_bytes()

@@ -60,7 +60,7 @@ class Route:
     path: str
     act: Act
     summary: str
-    answer: type[BaseModel]
+    answer: type[BaseModel] | None  # None: nothing but events
     status: int = 200
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
