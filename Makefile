@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint engine report serve bench clean
+.PHONY: run test lint engine report serve bench image-check audit clean
 .DEFAULT_GOAL := run
 
 run: engine
@@ -33,6 +33,15 @@ bench: engine
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.notebooks
+
+# As root, with debootstrap: about ten minutes, most of them pip's.
+image-check: $(INSTALLED)
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/python deploy/image_check.py
+
+# Known vulnerabilities of what constraints.txt pins. A package that could not be looked up is a failure, not a pass.
+audit: $(INSTALLED)
+	$(BIN)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
 
 # The newest of Python 3.11 to 3.13 found on PATH or under pyenv; PYTHON= chooses another.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -36,7 +36,7 @@ MODEL_TIMEOUT_S = 5.0
 PYTHONS = ((3, 11), (3, 13))
 _NEEDED = ("openai", "duckdb", "chromadb", "papermill", "jupyter_server", "genai-prices", "vl-convert-python")
 _OPENAI_URL = "https://api.openai.com/v1"
-_NOT_SETTINGS = {"DSLKIT_RUN_ID", "DSLKIT_SHARED"}  # given to kernels; where test data lies
+_NOT_SETTINGS = {"DSLKIT_RUN_ID", "DSLKIT_SCHEDULE", "DSLKIT_SHARED"}  # of runs, of schedules, of tests
 _MILLION = 1_000_000
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # to this machine, whatever HTTP_PROXY says
 
