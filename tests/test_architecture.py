@@ -52,6 +52,8 @@ ONLY_IMPORTER = {
     "vl_convert": "report",
     "nbconvert": "report",
     "ipywidgets": "widgets",
+    "opentelemetry": "telemetry",
+    "sentry_sdk": "telemetry",
     "jupyter_server": "server",
     "tornado": "server",
     "typer": "cli",

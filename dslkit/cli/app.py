@@ -15,7 +15,9 @@ from dslkit.cli import (
     generation,
     operations,
     patterns,
+    schedules,
     serving,
+    telemetry,
     upkeep,
     watch,
     workflows,
@@ -33,10 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (generation, workflows, accounts, watch, alerts, forecasts, operations, doctor, serving):
+for room in (generation, workflows, accounts, watch, alerts, forecasts, operations, schedules, doctor, serving):
     room.add_to(app)
 app.add_typer(patterns.app, name="patterns")
 app.add_typer(upkeep.app, name="ledger")
+app.add_typer(telemetry.app, name="telemetry")
 
 
 def _show_version(wanted: bool) -> None:
@@ -68,6 +71,7 @@ def main() -> None:
         from dslkit.batch.artefact import disk_full, is_disk_full
 
         if not is_disk_full(error):
+            telemetry.report_crash(error)
             raise
         complain(disk_full(getattr(error, "filename", None) or "the ledger or the results", error))
         sys.exit(FAILED)

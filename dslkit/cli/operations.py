@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dslkit.cli.telemetry import observed
 from dslkit.cli.terminal import put, say
 from dslkit.errors import UsageError
 
@@ -39,10 +40,13 @@ def run(
     from dslkit import notebooks
     from dslkit.settings import load_settings
 
-    given = _parameters(names or [], values or [])
-    output = output or executed_copy(load_settings(), notebook)
+    given = given_parameters(names or [], values or [])
+    settings = load_settings()
+    output = output or executed_copy(settings, notebook)
     output.parent.mkdir(parents=True, exist_ok=True)
-    result = notebooks.run(notebook, output, given, cell_timeout_s=cell_timeout)
+    with observed(settings) as ended:
+        result = notebooks.run(notebook, output, given, cell_timeout_s=cell_timeout)
+        ended(result.run_id)
     put(f"{result.status}: {output} (run {result.run_id})")
     if result.status != "completed":
         say(f"{result.error_type}: {result.error_message}")
@@ -115,7 +119,7 @@ def executed_copy(settings: Settings, notebook: str) -> Path:
     return settings.home / _RESULTS / f"{stamp}-{time.time_ns() % 1_000_000:06d}-{Path(notebook).stem}.ipynb"
 
 
-def _parameters(names: list[str], values: list[str]) -> dict[str, str]:
+def given_parameters(names: list[str], values: list[str]) -> dict[str, str]:
     """``-p NAME VALUE``, as papermill has it, or ``-p NAME=VALUE``.  The parser leaves VALUE among the arguments."""
     left = iter(values)
     given: dict[str, str] = {}

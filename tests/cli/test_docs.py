@@ -136,7 +136,7 @@ def test_every_setting_is_in_the_guide() -> None:
     assert [name for name in names if f"| `{name}` |" not in guide] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/architecture.md", "reports/README.md"])
+@pytest.mark.parametrize("page", [*PAGES, "docs/architecture.md", "docs/telemetry.md", "reports/README.md"])
 def test_links_lead_somewhere(page: str) -> None:
     """To a file that is there and, where a section is named, has it."""
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -1,0 +1,155 @@
+"""Errors as a Sentry server on loopback receives them, envelope and all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dslkit.cli import main
+from dslkit.errors import BudgetError
+from dslkit.ledger import Ledger
+from dslkit.telemetry import errors as room
+from dslkit.telemetry.errors import Reporter
+from tests.analysis.receivers import Received, receiving
+from tests.telemetry.test_traces import RUN, item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
+PROMPT = "the prompt that nobody may see"
+
+
+@pytest.fixture
+def server() -> Iterator[Received]:
+    with receiving() as server:
+        yield server
+
+
+def dsn(server: Received) -> str:
+    return f"{server.url.replace('http://', 'http://public@')}/7"
+
+
+def events(server: Received) -> list[dict[str, Any]]:
+    """The events in the envelopes that came: each a header line, then items of a header line and a payload."""
+    found = []
+    for body, headers in zip(server.bodies, server.headers, strict=True):
+        plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+        lines = plain.split(b"\n")[1:]
+        found += [
+            json.loads(payload) for head, payload in zip(lines[::2], lines[1::2], strict=False) if b'"event"' in head
+        ]
+    return found
+
+
+def broken(prompt: str, key: str) -> None:
+    """Fails with all that must not leave: in a message, in a local variable, in the line of code itself."""
+    answer = f"{prompt} {key}"
+    raise ValueError(f"cannot parse {answer} the prompt that nobody may see")
+
+
+def test_a_crash_says_where_and_what_kind_and_nothing_that_was_said(server: Received) -> None:
+    try:
+        broken(PROMPT, KEY)
+    except ValueError as error:
+        Reporter(dsn(server)).crash(error, run="r1", token=f"Bearer {KEY}")
+    (event,) = events(server)
+    (told,) = event["exception"]["values"]
+    assert (told["type"], told["stacktrace"]["frames"][-1]["function"]) == ("ValueError", "broken")
+    assert set(told) == {"type", "stacktrace"}
+    assert event["tags"] == {"run": "r1", "token": "[removed]"}
+    assert server.paths == ["/api/7/envelope/"]
+    whole = json.dumps(event)
+    assert not [word for word in (PROMPT, KEY, "cannot parse", "answer") if word in whole]
+
+
+def test_our_own_words_are_told_without_keys(server: Received) -> None:
+    Reporter(dsn(server)).crash(BudgetError(f"The budget of $2 is spent. {KEY}"))
+    assert events(server)[0]["exception"]["values"][0]["value"] == "The budget of $2 is spent. [removed]"
+
+
+def test_a_failed_run_is_one_event_and_each_kind_of_failed_item_another(server: Received, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for name, kind in (("a", "AccountError"), ("b", "AccountError"), ("c", "APITimeoutError")):
+        item(tmp_path, name, 50, verdict="failed", error_type=kind, error_message=PROMPT)
+    item(tmp_path, "d", 50, verdict="errors")
+    failed = replace(RUN, status="failed", error_type="DeadKernelError", error_message=PROMPT, parameters={"x": PROMPT})
+    ledger.recorder().run(failed)
+    ledger.recorder().run(replace(failed, run_id="other", error_type="UsageError"))
+    reporter = Reporter(dsn(server))
+    reporter.run(ledger.snapshot(), "r1")
+    reporter.run(ledger.snapshot(), "other")
+    told = [(event["exception"]["values"][0]["type"], event["tags"].get("failed_items")) for event in events(server)]
+    assert told == [("DeadKernelError", None), ("APITimeoutError", "1"), ("AccountError", "2")]
+    assert events(server)[0]["tags"] == {"run": "r1", "notebook": "generate_batch.ipynb"}
+    assert PROMPT not in json.dumps(events(server))
+
+
+def test_a_failed_notebook_is_told(server: Received, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = {"cell_type": "code", "metadata": {}, "source": f"1 / 0  # {PROMPT}", "outputs": [], "execution_count": None}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = {"cells": [cell | {"id": "a"}], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "wrong.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    monkeypatch.setenv("SENTRY_DSN", dsn(server))
+    assert run_cli(monkeypatch, "run", "wrong.ipynb") == 1
+    (event,) = events(server)
+    assert event["exception"]["values"] == [{"type": "ZeroDivisionError"}]
+    assert event["tags"]["notebook"] == "wrong.ipynb"
+
+
+def test_a_crash_of_the_command_line_is_told(server: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_arguments: object, **_values: object) -> None:
+        raise RuntimeError(PROMPT)
+
+    monkeypatch.setenv("SENTRY_DSN", dsn(server))
+    monkeypatch.setattr(Ledger, "usage", crash)
+    with pytest.raises(RuntimeError):
+        run_cli(monkeypatch, "usage")
+    assert events(server)[0]["exception"]["values"][0]["type"] == "RuntimeError"
+
+
+def test_a_mistake_of_the_caller_is_not_told(server: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTRY_DSN", dsn(server))
+    assert run_cli(monkeypatch, "sql", "SELECT nonsense") == 2
+    assert server.bodies == []
+
+
+def run_cli(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["dslkit", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def test_a_server_that_is_gone_changes_nothing() -> None:
+    with receiving() as server:
+        pass
+    Reporter(dsn(server)).failure("SomeError")
+
+
+@pytest.mark.parametrize(("given", "said"), [("nonsense", room.WRONG), ("https://example.org/x", room.WRONG)])
+def test_a_wrong_address_is_said_and_not_shown(given: str, said: str) -> None:
+    heard: list[object] = []
+    Reporter(given, heard.append).failure("SomeError")
+    assert heard == [said]
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room.importlib.util, "find_spec", lambda _name: None)
+    heard: list[object] = []
+    Reporter("https://key@example.org/1", heard.append).failure("SomeError")
+    assert heard == ["SENTRY_DSN is set, but Sentry's SDK is not installed: pip install 'dslkit[sentry]'."]
+
+
+def test_without_an_address_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_client", None)
+    Reporter(None).failure("SomeError")
+    Reporter(None).crash(ValueError())
+    assert "SENTRY_DSN" not in os.environ
