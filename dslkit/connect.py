@@ -26,7 +26,7 @@ from dslkit.llm.offline import Answerer, OfflineServer
 from dslkit.llm.recorder import AttemptHook, HookedRecorder, Recorder
 from dslkit.llm.retry import RetryPolicy
 from dslkit.llm.seam import Seam
-from dslkit.pricing import Prices
+from dslkit.pricing import Prices, load_rates
 from dslkit.records import Usage
 from dslkit.settings import Settings, load_settings
 
@@ -183,6 +183,8 @@ class _Wiring:
     def seam(self) -> Seam:
         """What the client's calls share."""
         offline = self._connection.answer is not None
+        if not offline:
+            load_rates()  # now, not while the first answers come in and the next requests should leave
         limits = self._limits()
         return Seam(
             gate_for=Gates(limits, self._home / "throttle"),

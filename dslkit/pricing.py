@@ -160,6 +160,11 @@ class Prices:
         )
 
 
+def load_rates() -> None:
+    """Load the table of rates, as the first price does: some 40 ms that no call need wait for."""
+    get_snapshot()
+
+
 def _read_overrides(path: Path) -> tuple[PriceOverride, ...]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
 
 ROOM = 48  # may be inside without a permit: enough to keep the gate busy
@@ -33,7 +34,7 @@ def is_inside() -> bool:
 
 
 class Visit:
-    """One call's stay inside; an asynchronous context manager."""
+    """One call's stay inside; an asynchronous context manager, small as thousands of them wait."""
 
     __slots__ = ("_door", "_there", "_token")
 
@@ -41,8 +42,18 @@ class Visit:
         self._door = door
         self._there = False
 
-    async def __aenter__(self) -> None:
-        await self._door.enter()
+    def __aenter__(self) -> Visit:
+        return self
+
+    def __await__(self) -> Generator[Any, None, None]:
+        turn = self._door.turn()
+        if turn is not None:
+            try:
+                yield from turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._door.left()
+                raise
         self._there = True
         self._token = _inside.set(self)
 
@@ -75,23 +86,18 @@ class Door:
         """For ``async with`` around a call."""
         return Visit(self)
 
-    async def enter(self) -> None:
-        """Wait for one's turn."""
+    def turn(self) -> asyncio.Future[None] | None:
+        """What to wait for; None for whoever may come in now."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._start_over(loop)
         if not self._queue and self._may_enter():
             self._count_in()
-            return
+            return None
         turn = loop.create_future()
         self._queue.append(turn)
         self._turn_later()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.left()
-            raise
+        return turn
 
     def left(self) -> None:
         """Somebody has left."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONCURRENCY = 64
 INTERACTIVE_IN_A_ROW = 4  # then one of batch may pass
+GRANTS_IN_A_TURN = 8  # then what has come in meanwhile is read: it may be a refusal
 Clock = Callable[[], float]
 _gates: weakref.WeakSet[Gate] = weakref.WeakSet()
 
@@ -315,11 +316,11 @@ class Gate:
 
     def pump(self) -> None:
         """Grant what can be granted, and see to it that somebody looks again when more can be."""
-        told = []
+        told: list[Waiter] = []
         with self._lock:
             while (waiter := self._head()) is not None and self._in_flight < self.concurrency:
-                delay = self._try(waiter)
-                if delay > 0:
+                delay = self._try(waiter) if len(told) < GRANTS_IN_A_TURN else 0.0
+                if waiter.permit is None:
                     waiter.look_again(delay)
                     break
                 self._pop(waiter)

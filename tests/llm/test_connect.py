@@ -111,16 +111,41 @@ for result in complete_many(asks, limits=UNLIMITED, cache=True, at_once=16):
 print("end", done, flush=True)
 """
 
+KILLED_CLIENT = """
+import asyncio, sys
+from dslkit.connect import async_openai_client
+from dslkit.llm.limits import Limits
+
+async def main(stop_at):
+    done = 0
+    async def ask(client, number):
+        nonlocal done
+        message = {"role": "user", "content": f"[rid:{number}]"}
+        await client.chat.completions.create(model="m", messages=[message])
+        done += 1
+        if done == stop_at:
+            print("there", flush=True)
+            sys.stdin.read()
+    async with async_openai_client(limits=Limits(requests=10**6, concurrency=16), cache=True) as client:
+        await asyncio.gather(*[ask(client, number) for number in range(200)])
+    print("end", done, flush=True)
+
+asyncio.run(main(int(sys.argv[1])))
+"""
+
 
 @pytest.mark.shared
-def test_killed_in_the_middle_and_resumed(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("script", [KILLED, KILLED_CLIENT], ids=["many", "client"])
+def test_killed_in_the_middle_and_resumed(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
     """What was answered and recorded before kill -9 is not paid for again."""
     server.reset(lat_median=0.01)
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("DSLKIT_HOME", str(tmp_path))
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, "80"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, "80"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "there\n"
@@ -129,7 +154,7 @@ def test_killed_in_the_middle_and_resumed(server: FakeServer, tmp_path: Path, mo
     ledger = Ledger(tmp_path)
     (recorded,) = ledger.sql("SELECT count(*) FROM calls WHERE outcome = 'ok'").fetchall()[0]
     assert recorded >= 80
-    again = subprocess.run([sys.executable, "-c", KILLED, "0"], capture_output=True, text=True, check=True)
+    again = subprocess.run([sys.executable, "-c", script, "0"], capture_output=True, text=True, check=True)
     assert again.stdout == "end 200\n"
     stats = server.stats()
     assert stats["unique_ok"] == 200

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dslkit.errors import TooLargeError, WaitTooLongError
-from dslkit.llm.gate import Gate, Permit
+from dslkit.llm.gate import GRANTS_IN_A_TURN, Gate, Permit
 from dslkit.llm.sharing import MemoryState, file_state
 from dslkit.llm.throttle import Limit
 
@@ -43,6 +43,25 @@ async def test_first_come_first_served() -> None:
 
     await asyncio.gather(*[one(number) for number in range(20)])
     assert order == list(range(20))
+
+
+async def test_a_window_that_opens_wide_lets_the_loop_turn() -> None:
+    """Between a few that leave, what has come in is read: after a refusal no more than those few are on their way."""
+    now = [0.0]
+    state = MemoryState([Limit("requests", 20, 1.0)], ring=256)
+    gate = Gate(state, clock=lambda: now[0])
+    for _ in range(20):
+        (await gate.admit(1)).sent()
+    waiting = [asyncio.ensure_future(gate.admit(1)) for _ in range(20)]
+    await settle()
+    now[0] = 2.0
+    gate.pump()
+    assert gate.status().in_flight == 20 + GRANTS_IN_A_TURN
+    gate.hold(0.05)
+    await settle()
+    assert sum(task.done() for task in waiting) == GRANTS_IN_A_TURN
+    now[0] = 3.0
+    assert len(await asyncio.gather(*waiting)) == 20
 
 
 async def test_interactive_goes_first_and_batch_does_not_starve() -> None:
