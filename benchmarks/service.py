@@ -29,6 +29,11 @@ HEADERS = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"
 WISH = {"description": "Summarise a document (variable document) and return (variable summary).", "engine": False}
 
 
+def wish(number: int) -> dict[str, object]:
+    """Equal requests made at once would share one answer."""
+    return WISH | {"description": f"{WISH['description']} At most {number + 20} words."}
+
+
 def serve_with_a_bare_handler(port: int) -> None:
     """As ``dslkit serve``, and besides it a handler that does nothing but what Jupyter's own do."""
     from jupyter_server.base.handlers import APIHandler
@@ -217,7 +222,7 @@ def generating(folder: Path, seconds: float) -> None:
     with serving(home, folder / "generate.log", DSLKIT_RATE_LIMIT_ENABLED="false") as (port, _):
         ask(http.client.HTTPConnection("127.0.0.1", port), "/api/v1/generate/simple", WISH)
         health = Load(port, "/health", rate=50.0)
-        loads = [Load(port, "/api/v1/generate/simple", body=WISH | {"name": f"app {number}"}) for number in range(8)]
+        loads = [Load(port, "/api/v1/generate/simple", body=wish(number)) for number in range(8)]
         for one in (*loads, health):
             one.start()
         time.sleep(seconds)
@@ -264,7 +269,7 @@ def enduring(folder: Path, minutes: float) -> None:
     home = folder / "enduring"
     settings = {"DSLKIT_TRUSTED_PROXIES": "127.0.0.1", "DSLKIT_RATE_LIMIT_REQUESTS": "10000"}
     with serving(home, folder / "enduring.log", **settings) as (port, process):
-        loads = [Load(port, "/api/v1/generate/simple", body=WISH | {"name": f"app {n}"}, spread=True) for n in range(3)]
+        loads = [Load(port, "/api/v1/generate/simple", body=wish(n), spread=True) for n in range(3)]
         loads += [
             Load(port, path, rate=10.0, spread=True) for path in ("/api/v1/generate/usage", "/health", "/api/v1/info")
         ]

@@ -8,6 +8,7 @@ from dslkit.server.models import Health, Info, Readiness
 from dslkit.server.routes import Reply, Request, Route
 
 _NOT_READY = 503
+_VERSION = version("dslkit")  # looks into files
 
 
 async def _info(request: Request) -> Info:
@@ -15,7 +16,7 @@ async def _info(request: Request) -> Info:
     limit = {"requests": settings.rate_limit_requests, "period_s": settings.rate_limit_period}
     return Info(
         name="dslkit",
-        version=version("dslkit"),
+        version=_VERSION,
         endpoints={
             "generation": "/api/v1/generate/*",
             "patterns": "/api/v1/patterns/*",

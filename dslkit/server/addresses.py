@@ -64,6 +64,7 @@ def _client(name: str) -> Client:
     return Client(str(address), (1 << 64) | int(address) >> 64)
 
 
+@lru_cache(maxsize=16_384)
 def _address(text: str) -> Address | None:
     """An address, also with a port or in brackets as some proxies write it; one of IPv4 within IPv6 is that of IPv4."""
     bare = text

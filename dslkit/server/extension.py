@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.utils import url_path_join
 from traitlets import Bool
 
 from dslkit.server import request_log
-from dslkit.server.handlers import SETTING, NothingHere, RouteHandler
+from dslkit.server.handlers import SETTING, NothingHere, RouteHandler, ServiceHandler
 from dslkit.server.reports import ReportsHandler, ReportsRedirect
 from dslkit.server.service import Service
+from dslkit.server.streamed import rules
 from dslkit.server.table import ROUTES
 from dslkit.settings import load_settings
 
@@ -41,17 +43,17 @@ class DslkitService(ExtensionApp):
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, {})[route.method] = route
-        self.handlers += [
+        handlers: list[tuple[str, type[ServiceHandler], dict[str, Any]]] = [
             (re.sub(r"\{(\w+)\}", _GROUP, path) + "/?", RouteHandler, {"routes": routes})
             for path, routes in by_path.items()
         ]
-        self.handlers += [
-            (r"/reports", ReportsRedirect, {"url": self.settings["base_url"] + "reports/"}),
-            (r"/reports/([^/]*)", ReportsHandler),
-            (r"/api/v1/.*", NothingHere),
-            (r"/health/.*", NothingHere),
-            (r"/reports/.*", NothingHere),
-        ]
+        handlers.append((r"/reports/([^/]*)", ReportsHandler, {}))
+        handlers += [(path, NothingHere, {}) for path in (r"/api/v1/.*", r"/health/.*", r"/reports/.*")]
+        base, most = self.settings["base_url"], self.service.settings.max_request_bytes
+        found = (rules(url_path_join(base, path), handler, more, most) for path, handler, more in handlers)
+        assert self.serverapp is not None
+        self.serverapp.web_app.add_handlers(".*$", [rule for pair in found for rule in pair])  # type: ignore[no-untyped-call]  # Jupyter's is without types
+        self.handlers.append((r"/reports", ReportsRedirect, {"url": f"{base}reports/"}))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 - Jupyter's hook
         if self.warm:

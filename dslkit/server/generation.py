@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dslkit.batch.recipe import MAX_ROUNDS
-from dslkit.ledger.redact import redact_values
 from dslkit.server.models import (
     Done,
     GenerateAnswer,
@@ -21,7 +20,7 @@ from dslkit.server.models import (
     UsageStats,
 )
 from dslkit.server.pool import BusyError, StoppingError
-from dslkit.server.problems import ProblemError
+from dslkit.server.problems import ProblemError, without_secrets
 from dslkit.server.routes import Reply, Request, Route
 from dslkit.settings import OFFLINE_MODEL
 
@@ -104,7 +103,7 @@ async def _state(request: Request) -> Reply:
         return Reply(events_of=job)
     state: dict[str, Any] = {"id": job.id, "status": job.status, "events": job.events}
     if job.problem is not None:
-        state["problem"] = redact_values(job.problem)
+        state["problem"] = without_secrets(job.problem)
     text = json.dumps(state)
     return Reply(content=text if job.result is None else f'{text[:-1]}, "result": {job.result}}}')
 

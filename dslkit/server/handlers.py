@@ -1,8 +1,7 @@
 """Tornado's side: what every request of ours goes through, and the handlers made from the table of routes.
 
-In this order: an id, a line in the log, the limit of its client, the size of its body, then Jupyter's own checks (host,
-token or cookie, cross-site rules), then the route.  A refusal waits for a body that is on its way, for who is cut off
-while sending never reads the answer.
+In this order: an id, a line in the log, the limit of its client, then Jupyter's own checks (host,
+token or cookie, cross-site rules), then the route.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from dslkit.errors import DslkitError
-from dslkit.ledger.redact import redact, redact_values
 from dslkit.server import problems
 from dslkit.server.bodies import json_of
 from dslkit.server.problems import ProblemError
@@ -41,13 +39,11 @@ if TYPE_CHECKING:
 
 SETTING = "dslkit_service"
 RESOURCE = "dslkit"
-BODY_S = 30.0
 BEAT_S = 15.0  # a comment goes out so often, or proxies take a quiet stream for dead
 EXPOSED = "X-Request-ID, X-Response-Time, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Location"
 _SERVER_ERROR = 500
 
 
-@web.stream_request_body
 class ServiceHandler(APIHandler):
     """What all our answers have in common."""
 
@@ -73,11 +69,8 @@ class ServiceHandler(APIHandler):
         """The client's own id of the request, or a new one."""
         return request_id_of(self.request.headers.get("X-Request-ID"))
 
-    def initialize(self) -> None:
-        """The request is here, its body may not be."""
-        self._refusal: web.HTTPError | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
+    def initialize(self, **_: Any) -> None:
+        """The request is here."""
         self.gone = asyncio.Event()
         self.service.entered()
         peer = self.request.connection.context.address  # type: ignore[union-attr]  # before trust_xheaders rewrites it
@@ -87,16 +80,10 @@ class ServiceHandler(APIHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]  # as Jupyter's own handlers do
         """Everything that comes before the route."""
-        try:
-            self._count(self._client.number)
-            self._measure()
-            if not self.public:
-                await super().prepare()
-                await self._authorize()
-        except web.HTTPError as refusal:
-            if not self._is_sending or self._too_large:
-                raise
-            self._refusal = refusal
+        self._count(self._client.number)
+        if not self.public:
+            await super().prepare()
+            await self._authorize()
 
     def _count(self, client: int) -> None:
         limiter = self.service.limiter
@@ -119,31 +106,6 @@ class ServiceHandler(APIHandler):
                 more={"retry_after": math.ceil(admission.reset_s)},
             )
 
-    def _measure(self) -> None:
-        self.request.connection.set_body_timeout(BODY_S)  # type: ignore[union-attr]  # HTTP/1, as Tornado speaks
-        if self._too_large:
-            raise self._size_error()
-
-    @property
-    def _is_sending(self) -> bool:
-        headers = self.request.headers
-        return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-
-    @property
-    def _too_large(self) -> bool:
-        return int(self.request.headers.get("Content-Length", "0")) > self.service.settings.max_request_bytes
-
-    def _size_error(self) -> ProblemError:
-        return ProblemError(413, f"A body may have {self.service.settings.max_request_bytes:,} bytes.")
-
-    def data_received(self, chunk: bytes) -> None:
-        """Keep the body as long as anybody will want it."""
-        self._size += len(chunk)
-        if self._size > self.service.settings.max_request_bytes:
-            self._refusal = self._refusal or self._size_error()
-        if self._refusal is None:
-            self._chunks.append(chunk)
-
     def check_xsrf_cookie(self) -> None:
         """Who is nobody is told that first."""
         if getattr(self, "_jupyter_current_user", None):
@@ -159,6 +121,10 @@ class ServiceHandler(APIHandler):
         allowed = self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)
         if not (await allowed if isinstance(allowed, Awaitable) else allowed):
             raise ProblemError(403, f"You may not {action} here.")
+
+    def heard(self) -> bytes:
+        """The body."""
+        return self.request.body
 
     # Cross-origin: our own list of origins counts where there is one, Jupyter's settings where there is none.
 
@@ -197,7 +163,7 @@ class ServiceHandler(APIHandler):
             self.set_cors_headers()
         for name, value in (error.headers if isinstance(error, ProblemError) else {}).items():
             self.set_header(name, value)
-        told = problems.body(status_code, redact(detail), self.request_id, redact_values(more))
+        told = problems.body(status_code, detail, self.request_id, more)
         self.finish(json.dumps(told), set_content_type=problems.MEDIA_TYPE)
 
     def _told(self, status: int, error: BaseException | None) -> tuple[str, Mapping[str, Any]]:
@@ -242,9 +208,10 @@ class ServiceHandler(APIHandler):
 class RouteHandler(ServiceHandler):
     """All methods of one path."""
 
-    def initialize(self, routes: Mapping[str, Route]) -> None:  # type: ignore[override]  # by Tornado's convention
-        """Take the routes by method."""
+    def initialize(self, **options: Any) -> None:
+        """Take the routes by method: the option ``routes``."""
         super().initialize()
+        routes: Mapping[str, Route] = options["routes"]
         self._routes = routes
         route = routes.get((self.request.method or "").lower())
         self.public = route.public if route else False
@@ -262,8 +229,7 @@ class RouteHandler(ServiceHandler):
 
     @allow_unauthenticated  # what Jupyter need not check, for prepare has
     async def _serve(self, **path: str) -> None:
-        if self._refusal is not None:
-            raise self._refusal
+        self._text = self.heard()
         method = (self.request.method or "").lower()
         route = self._routes.get("get" if method == "head" else method)
         if route is None:
@@ -306,7 +272,7 @@ class RouteHandler(ServiceHandler):
     def _body(self, route: Route) -> Any:
         if not route.has_body:
             return None
-        text, kind = b"".join(self._chunks), self.request.headers.get("Content-Type", "")
+        text, kind = self._text, self.request.headers.get("Content-Type", "")
         if route.document:
             if "json" in kind:
                 if not isinstance(json_of(text), dict):
@@ -364,7 +330,7 @@ def _event(number: int, event: Mapping[str, Any], job: Job) -> str:
     if event["event"] == "done" and job.result is not None:
         told = f'{told[:-1]}, "result": {job.result}}}'
     if event["event"] == "failed" and job.problem is not None:
-        told = json.dumps({"id": job.id, **event, "problem": redact_values(job.problem)})
+        told = json.dumps({"id": job.id, **event, "problem": problems.without_secrets(job.problem)})
     return f"id: {number}\nevent: {event['event']}\ndata: {told}\n\n"
 
 
@@ -373,6 +339,7 @@ class NothingHere(ServiceHandler):
 
     @allow_unauthenticated
     async def _serve(self, *_: str) -> None:
-        raise self._refusal or ProblemError(404, "There is nothing here; /api/v1/openapi.json has all paths.")
+        self.heard()
+        raise ProblemError(404, "There is nothing here; /api/v1/openapi.json has all paths.")
 
     get = post = delete = put = patch = head = _serve

@@ -21,13 +21,13 @@ Document = Annotated[dict[str, Any], Field(description="a Dify app, as its YAML 
 class Asked(BaseModel):
     """What a client sends: unknown fields are refused, so that a misspelt one is noticed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Preferences(Asked):
     """Wishes; what nobody knows here is passed over, as clients of the predecessor expect."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
     complexity: Complexity | None = None
     max_iterations: Annotated[int, Field(ge=0, le=10)] | None = Field(
         default=None, description="how often the quality agent may better the workflow"

@@ -96,7 +96,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 
 def _body(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
     if route.document:
-        return {"application/json": {"schema": _DOCUMENT}, "application/yaml": {"schema": {"type": "string"}}}
+        return {"application/json": {"schema": _DOCUMENT}, "application/yaml": {"schema": {}}}
     return {"application/json": {"schema": schemas[route.body, "validation"]}}
 
 

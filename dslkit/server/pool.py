@@ -91,8 +91,11 @@ class Pool:
         job.tell("cancelled")
         if job in self._waiting:
             self._waiting.remove(job)
+        self._break_off(job)
+
+    def _break_off(self, job: Job) -> None:
         for worker in self._workers:
-            if job.id in worker.jobs:
+            if worker.jobs.pop(job.id, None) is not None:
                 worker.send({"do": "cancel", "id": job.id})
 
     async def drain(self) -> None:
@@ -133,9 +136,7 @@ class Pool:
     def _give_up(self, job: Job) -> None:
         if job.finished:
             return
-        for worker in self._workers:
-            if job.id in worker.jobs:
-                worker.send({"do": "cancel", "id": job.id})
+        self._break_off(job)
         job.fail(504, f"Not done within {self._timeout_s:g} s (DSLKIT_GENERATE_TIMEOUT). Ask for less, or allow more.")
 
     def _keep(self, work: Any) -> None:

@@ -68,7 +68,15 @@ def status_of(error: Exception) -> int:
     return next((int(status) for kind, status in _STATUS if isinstance(error, kind)), int(HTTPStatus.BAD_GATEWAY))
 
 
+def without_secrets(value: Any) -> Any:
+    """JSON as a client may see it: without anything that looks like a credential."""
+    from dslkit.ledger.redact import redact_values  # noqa: PLC0415 - loads the ledger
+
+    return redact_values(value)
+
+
 def body(status: int, detail: str, request_id: str, more: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a problem."""
     title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id, **more}
+    told = {"type": "about:blank", "title": title, "status": status, "request_id": request_id}
+    return {**told, **without_secrets({"detail": detail, **more})}

@@ -42,6 +42,7 @@ class ReportsHandler(ServiceHandler):
     @allow_unauthenticated
     async def get(self, name: str = "") -> None:
         """One report, or the list of all."""
+        self.heard()
         folder = self.service.settings.reports
         page = await asyncio.to_thread(_page, folder, name) if name else await asyncio.to_thread(_index, folder)
         if page is None:
@@ -52,7 +53,8 @@ class ReportsHandler(ServiceHandler):
 
     @allow_unauthenticated
     async def _refuse(self, _name: str = "") -> None:
-        raise self._refusal or ProblemError(405, "Reports are read.", headers={"Allow": "GET, HEAD"})
+        self.heard()
+        raise ProblemError(405, "Reports are read.", headers={"Allow": "GET, HEAD"})
 
     post = delete = put = patch = _refuse
 

@@ -33,7 +33,7 @@ def test_the_commands_of_the_page_work(served: Served, page: str, count: int) ->
         here = command.replace("http://127.0.0.1:8888", served.url)
         done = subprocess.run(
             ["sh", "-c", here],
-            env={"TOKEN": TOKEN, "PATH": "/usr/bin:/bin"},
+            env=environment,
             capture_output=True,
             text=True,
             check=True,
