@@ -140,8 +140,7 @@ def _side(views: Views, scope: Scope) -> Side:
     rows = views.execute(_ITEMS, scope.parameters()).fetchall()
     [(attempts, cost, unpriced, latencies, models)] = views.execute(_CALLS, scope.parameters()).fetchall()
     if not rows and not attempts:
-        what = f"run {scope.run!r}" if scope.run else f"the period from {scope.since} to {scope.until}"
-        raise UsageError(f"The ledger has no call or item of {what}. `dslkit runs` lists what there is.")
+        raise UsageError(f"The ledger has no call or item {_said(scope)}. `dslkit runs` lists what there is.")
     made = tuple(
         ItemFact(item_id=name, working=works, cost_usd=spent, tokens=tokens, calls=calls, seconds=seconds)
         for name, works, spent, tokens, calls, seconds, reused, _ in rows
@@ -157,6 +156,13 @@ def _side(views: Views, scope: Scope) -> Side:
         unpriced=unpriced,
         models=tuple(models) or tuple(sorted({row[-1] for row in rows})),
     )
+
+
+def _said(scope: Scope) -> str:
+    if scope.run:
+        return f"of run {scope.run!r}"
+    sides = (("from", scope.since), ("before", scope.until))
+    return " ".join(f"{word} {moment:%Y-%m-%d %H:%M}" for word, moment in sides if moment) or "at all"
 
 
 def _pairs(a: Side, b: Side) -> list[tuple[ItemFact, ItemFact]]:

@@ -102,6 +102,7 @@ class Forecast:
     calls: Range
     input_tokens: Range
     output_tokens: Range
+    tokens: Range
     cost_usd: Range | None
     work_s: Range
     seconds: Range | None
@@ -129,6 +130,7 @@ def forecast(
         calls=_range(calls),
         input_tokens=_range(tokens_in),
         output_tokens=_range(tokens_out),
+        tokens=_range(tokens_in + tokens_out),
         cost_usd=None if cost is None else _range(cost),
         work_s=_range(work),
         seconds=None if seconds is None else _range(seconds),

@@ -23,7 +23,7 @@ _PAST = """
   spent AS (
     SELECT run_id, item_id, any_value(provider_name) AS provider,
       arg_min(request_bytes, (started_at, attempt)) AS first_bytes,
-      count(*) FILTER (NOT cache_hit) AS calls, sum(input_tokens)::BIGINT AS input_tokens,
+      count(*) FILTER (attempt = 1 AND NOT cache_hit) AS calls, sum(input_tokens)::BIGINT AS input_tokens,
       sum(cache_read_input_tokens)::BIGINT AS cached_tokens, sum(output_tokens)::BIGINT AS output_tokens,
       sum(throttle_wait_s) AS waited
     FROM calls SEMI JOIN sampled USING (run_id, item_id) GROUP BY run_id, item_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from math import ceil
+from math import ceil, exp, log
 from typing import TYPE_CHECKING, Any
 
 import vl_convert
@@ -52,6 +52,8 @@ _LABELS: Mapping[Unit, tuple[str, timedelta]] = {
     "year": ("%Y", timedelta(days=182)),
 }
 _LABEL_WIDTH = 84  # CSS pixels that the longest of these needs
+_APART = 34  # CSS pixels between the middles of two percentiles' labels
+_MARGINS = 60  # CSS pixels beside the plot, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,54 @@ def _stacked(timeline: Timeline) -> Iterator[dict[str, float]]:
                 yield {"start": _millis(bar.start), "end": _millis(bar.end), "series": k, "low": low, "high": height}
 
 
+def peaks(timeline: Timeline, limits: Sequence[float | None], width: int) -> Markup:
+    """Step lines over time, one colour for each series, and a dashed line of its colour at each limit."""
+    keys = list(range(len(timeline.series)))
+    domain = [_millis(timeline.bars[0].start), _millis(timeline.bars[-1].end)]
+    steps = list(_steps(timeline))
+    dashes = [{"series": key, "value": limit} for key, limit in enumerate(limits) if limit is not None]
+    color = {
+        "field": "series",
+        "type": "nominal",
+        "scale": {"domain": keys, "range": _COLOURS[: len(keys)]},
+        "legend": None,
+    }
+    scale = {"type": "utc", "domain": domain}
+    axis = _time_axis(timeline, width)
+    across = {"field": "at", "type": "temporal", "scale": scale, "axis": axis, "title": None}
+    up = {
+        "field": "value",
+        "type": "quantitative",
+        "title": None,
+        "axis": {"format": "~s", "tickCount": 4, "tickMinStep": 1},
+    }
+    return _draw(
+        {
+            "height": _TALL - 60,
+            "encoding": {"y": up, "color": color},
+            "layer": [
+                {
+                    "data": {"values": steps},
+                    "mark": {"type": "line", "strokeWidth": 2},
+                    "encoding": {"x": across},
+                },
+                {"data": {"values": dashes}, "mark": {"type": "rule", "strokeDash": [5, 4]}},
+            ],
+        },
+        width,
+    )
+
+
+def _steps(timeline: Timeline) -> Iterator[dict[str, float | None]]:
+    """Both ends of each step; the line breaks where there is nothing."""
+    for key in range(len(timeline.series)):
+        for bar in timeline.bars:
+            value = float(bar.values[key]) or None
+            yield {"at": _millis(bar.start), "series": key, "value": value}
+            if value is not None:
+                yield {"at": _millis(bar.end), "series": key, "value": value}
+
+
 def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, float], width: int) -> Markup:
     """How often each duration occurred, on a logarithmic scale of seconds, with rules at p50, p95 and p99."""
     scale = {"type": "log", "domain": list(domain), "nice": False}
@@ -141,7 +191,7 @@ def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, flo
         for at, label in ((marks.p50, "p50"), (marks.p95, "p95"), (marks.p99, "p99"))
         if at is not None and domain[0] <= at <= domain[1]
     ]
-    labels = [rule for rule in rules if width > NARROW or rule["label"] != "p99"]
+    labels = list(_apart(rules, domain, width - _MARGINS))
     axis = {"format": "~g", "grid": False, "values": _decades(domain, detailed=width > NARROW)}
     return _draw(
         {
@@ -181,6 +231,26 @@ def distribution(bins: Sequence[Bin], marks: Quantiles, domain: tuple[float, flo
         },
         width,
     )
+
+
+def _apart(
+    rules: Sequence[Mapping[str, Any]], domain: tuple[float, float], width: float
+) -> Iterator[Mapping[str, Any]]:
+    """Labels of rules in rising order; those that would touch become one, above the middle of theirs."""
+    pixels = width / log(domain[1] / domain[0])
+    together: list[Mapping[str, Any]] = []
+    for rule in rules:
+        if together and log(rule["at"] / together[-1]["at"]) * pixels > _APART + 8 * (len(together) - 1):
+            yield _joined(together)
+            together = []
+        together.append(rule)
+    if together:
+        yield _joined(together)
+
+
+def _joined(rules: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    at = exp((log(rules[0]["at"]) + log(rules[-1]["at"])) / 2)
+    return {"at": at, "label": " ".join(rule["label"] for rule in rules)}
 
 
 def spans(rows: Sequence[Span], width: int) -> Markup:

@@ -24,7 +24,7 @@ _SCOPED = f"WITH scoped AS (SELECT *, coalesce(started_at, ended_at) AS begun FR
 
 # These three, and attempts refused before any token was read (which cost nothing), are all that has no cost:
 # tokens whose price is not known, no answer and no status, and an outcome that was never written.
-_UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
+UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
 _UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
   AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
 
@@ -46,7 +46,7 @@ _CELLS = f"""{_SCOPED}, marked AS (
     count(*) FILTER (outcome = 'cancelled') AS cancelled,
     count(*) FILTER (outcome = 'unknown') AS unknown,
     sum(cost_usd) AS cost_usd,
-    count(*) FILTER ({_UNPRICED}) AS unpriced,
+    count(*) FILTER ({UNPRICED}) AS unpriced,
     count(*) FILTER ({_UNANSWERED}) AS unanswered,
     count(*) FILTER (usage_source = 'estimated') AS estimated,
     sum(input_tokens) AS input_tokens,
@@ -63,7 +63,7 @@ _ITEMS = f"""
   WITH scoped AS (FROM items WHERE {_IN_SCOPE}), spent AS (
     SELECT run_id, item_id, count(*) FILTER (attempt = 1) AS calls, sum(cost_usd) AS cost_usd,
       coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens,
-      count(*) FILTER ({_UNPRICED}) AS unpriced
+      count(*) FILTER ({UNPRICED}) AS unpriced
     FROM calls
     WHERE ($run IS NULL OR run_id = $run) AND run_id IS NOT NULL AND item_id IS NOT NULL
     GROUP BY run_id, item_id

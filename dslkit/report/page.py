@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dslkit.analysis.scope import Scope, instant
+from dslkit.analysis.whatif import used
 from dslkit.ledger import Ledger
-from dslkit.report import figures, key_figures, outcomes, spending, summary, timing
+from dslkit.pricing import Prices
+from dslkit.report import figures, key_figures, outcomes, outlook, spending, summary, throughput, timing
 from dslkit.report.facts import gather
 from dslkit.report.markup import Block, block, style_element
 from dslkit.report.pace import pace
 from dslkit.report.savings import cache_saving, section, suggestions
 from dslkit.report.timeline import timeline
+from dslkit.settings import load_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dslkit.analysis.scope import Views
     from dslkit.report.facts import Facts
     from dslkit.report.figures import Dimension, Timing
@@ -33,9 +35,19 @@ class Report:
     What there is nothing to say about is an empty block.
     """
 
-    def __init__(self, views: Views, scope: Scope, *, now: datetime | None = None) -> None:
+    def __init__(
+        self,
+        views: Views,
+        scope: Scope,
+        *,
+        now: datetime | None = None,
+        prices: Prices | None = None,
+        limits: throughput.Limits | None = None,
+    ) -> None:
         self.views = views
         self.scope = scope
+        self.prices = prices or Prices()
+        self.limits = limits or {}
         self.end = scope.until or now or datetime.now(UTC)
 
     @cached_property
@@ -95,13 +107,38 @@ class Report:
             for dimension, what, missing in dimensions
         ]
         sums = self.overview.sums
-        saved = cache_saving(self.facts, self.end) if sums.cached_tokens and sums.cost_usd else None
+        saved = cache_saving(self.facts, self.prices, self.end) if sums.cached_tokens and sums.cost_usd else None
         parts.append(spending.tokens(sums, saved))
         return block(parts)
 
     def suggestions(self) -> Block:
         """What would have been cheaper, with the saving and its grounds."""
         return block([section(suggestions(self.facts))] if self.overview.sums.cost_usd else [])
+
+    def otherwise(self) -> Block:
+        """The same calls on other models, in batches, with more cached input."""
+        if self.overview.sums.offline == self.overview.sums.attempts:
+            return block([])
+        return block([outlook.alternatives(used(self.views, self.scope), self.prices, self.end)])
+
+    def expectations(self) -> Block:
+        """Forecast against fact, for the latest runs."""
+        if not self.overview.items.items:
+            return block([])
+        found = outlook.outlooks(self.views, self.scope, self.prices, self.end)
+        return block([outlook.expectations(found)] if found else [])
+
+    def limits_used(self) -> Block:
+        """Requests and tokens a minute, over time and by model, against their limits."""
+        sums = self.overview.sums
+        if sums.first is None or sums.last is None:
+            return block([])
+        bucket = throughput.bucket_of_minutes(sums.first, sums.last)
+        found = throughput.peaks(self.facts, bucket)
+        if not found:
+            return block([])
+        drawn = [throughput.over_time(found, unit, bucket, self.limits) for unit in ("requests", "tokens")]
+        return block([*drawn, throughput.by_model(found, self.limits)])
 
     def timing(self) -> Block:
         """Latency, time to first chunk and throttle wait: distributions and percentiles."""
@@ -152,4 +189,6 @@ def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -
     ``2026-09-01T12:00``, taken as UTC when they name no zone), or an age such as ``30d`` or ``12h``.
     Raises UsageError for an instant that cannot be read.
     """
-    return Report(Ledger(home).snapshot(), Scope(run or None, instant(since), instant(until)))
+    scope = Scope(run or None, instant(since), instant(until))
+    prices = Prices(load_settings().prices)
+    return Report(Ledger(home).snapshot(), scope, prices=prices, limits=throughput.limits_of(Path(home) / "throttle"))

@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dslkit.analysis import intervals
-from dslkit.pricing import Prices
-from dslkit.records import Usage
+from dslkit.analysis.rates import rates_of
 from dslkit.report import formats
 from dslkit.report.markup import render, shorten
 
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from dslkit.pricing import Prices
     from dslkit.report.facts import Facts
 
 FEWEST_ITEMS = 20  # of each model, before one is held against another
 WORST_LOSS = -0.10  # a cheaper model is suggested when it surely works at most this much less often
 SMALLEST_SHARE = Decimal("0.01")  # of the spend; a saving below is not worth a line
-_SAMPLE_TOKENS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,26 +61,16 @@ def section(found: Sequence[Suggestion]) -> Markup:
     return render("suggestions", suggestions=[(one.advice, formats.usd(one.saving_usd), one.grounds) for one in found])
 
 
-def cache_saving(facts: Facts, at: datetime) -> Decimal:
+def cache_saving(facts: Facts, prices: Prices, at: datetime) -> Decimal:
     """USD that tokens read from the provider's cache would have cost more at the rates of ``at``; known prices only."""
     query = """
       SELECT provider_name, coalesce(response_model, request_model), sum(cache_read_input_tokens)::BIGINT FROM scoped
-      WHERE cache_read_input_tokens > 0 AND cost_usd > 0 AND price_source LIKE 'genai-prices%' GROUP BY ALL"""
-    rows = facts.ask_calls(query).fetchall()
-    prices = Prices()
+      WHERE cache_read_input_tokens > 0 AND cost_usd > 0 GROUP BY ALL"""
     total = Decimal(0)
-    for provider, model, tokens in rows:
-        anew, cached = (
-            prices.price(
-                Usage(input_tokens=_SAMPLE_TOKENS, output_tokens=0, cache_read_input_tokens=read),
-                provider=provider,
-                model=model,
-                date=at,
-            ).cost_usd
-            for read in (0, _SAMPLE_TOKENS)
-        )
-        if anew is not None and cached is not None:
-            total += (anew - cached) * tokens / _SAMPLE_TOKENS
+    for provider, model, tokens in facts.ask_calls(query).fetchall():
+        rates = rates_of(prices, provider, model, at)
+        if rates is not None:
+            total += (rates.input - rates.cache_read) * tokens
     return total
 
 

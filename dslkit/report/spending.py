@@ -28,7 +28,7 @@ def over_time(timeline: Timeline) -> Markup:
     highest = max(range(len(totals)), key=totals.__getitem__)
     what, each = _MEASURES[timeline.measure], timeline.bucket.name
     legend = [shorten(name, 48) for name in timeline.series]
-    first, last, peak = (_label(timeline.bars[k], timeline.bucket) for k in (0, -1, highest))
+    first, last, peak = (label(timeline.bars[k], timeline.bucket) for k in (0, -1, highest))
     alt = (
         f"Column chart of {what.lower()} for each {each} from {first} to {last}: {write(sum(totals))} in all, "
         f"most in the {timeline.bucket.unit} of {peak} with {write(totals[highest])}."
@@ -134,7 +134,7 @@ def _numbers(timeline: Timeline, legend: Sequence[str]) -> Table:
     columns = [Column(timeline.bucket.unit.capitalize(), number=False), *(Column(name) for name in legend)]
     rows = [
         [
-            Cell(_label(bar, timeline.bucket)),
+            Cell(label(bar, timeline.bucket)),
             *(Cell(write(value)) for value in bar.values),
             *([Cell(write(sum(bar.values)))] if several else []),
         ]
@@ -152,7 +152,8 @@ def _writer(measure: Measure) -> Callable[[Decimal | int], str]:
     return lambda value: formats.count(float(value))
 
 
-def _label(bar: Bar, bucket: Bucket) -> str:
+def label(bar: Bar, bucket: Bucket) -> str:
+    """The column's time in words."""
     match bucket.unit:
         case "year":
             return f"{bar.start:%Y}"

@@ -122,6 +122,19 @@ def test_a_run_nobody_knows(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (Scope(), "no call or item at all"),
+        (Scope(since=NOW), "no call or item from 2026-09-30 00:00[.]"),
+        (Scope(since=NOW, until=NOW + timedelta(days=1)), "from 2026-09-30 00:00 before 2026-10-01 00:00[.]"),
+    ],
+)
+def test_a_period_without_anything(tmp_path, scope, said) -> None:
+    with pytest.raises(UsageError, match=said):
+        compare(Ledger(tmp_path).snapshot(), scope, Scope())
+
+
+@pytest.mark.parametrize(
     ("text", "scope"),
     [
         ("20260901-abc", Scope(run="20260901-abc")),

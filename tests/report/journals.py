@@ -110,4 +110,5 @@ def _lines(home: Path) -> Iterable[Row]:
     for path in sorted((home / "ledger" / "journal").iterdir()):
         if path.suffix in {".jsonl", ".open"}:
             for line in path.read_text(encoding="utf-8").splitlines():
-                yield json.loads(line)
+                if line.strip("\0"):  # room that was set aside and not written to
+                    yield json.loads(line)

@@ -238,10 +238,10 @@ def test_one_small_still_file(month_home, tmp_path) -> None:
 def test_every_chart_says_what_it_shows_and_has_its_numbers(month_home, tmp_path) -> None:
     html = render(month_home, tmp_path / "report.html")
     labels = re.findall(r'role="img" aria-label="([^"]+)"', html)
-    assert len(labels) == 4
+    assert len(labels) == 6
     assert all(re.search(r"\d", label) for label in labels)
-    assert html.count("<details>") == html.count("<figure>") == 4
-    assert html.count("<svg viewBox") == 8  # wide and narrow
+    assert html.count("<details>") == html.count("<figure>") == 6
+    assert html.count("<svg viewBox") == 12  # wide and narrow
 
 
 def test_what_fails_in_the_notebook_is_told_and_leaves_no_file(month_home, tmp_path) -> None:

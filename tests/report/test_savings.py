@@ -96,7 +96,7 @@ def test_what_caching_saved(home) -> None:
             anew = prices.price(usage, provider="openai", model=row["request_model"], date=row["at"]).cost_usd
             expected += anew - row["cost"]
     assert expected > 0
-    assert cache_saving(facts_of(home), END) == pytest.approx(expected, abs=Decimal("1e-6"))
+    assert cache_saving(facts_of(home), Prices(), END) == pytest.approx(expected, abs=Decimal("1e-6"))
 
 
 def test_the_page_says_so(home, tmp_path) -> None:

@@ -1,0 +1,156 @@
+"""How much of each limit was used, by the busiest minutes; the limits are those that the throttle last held."""
+
+# ruff: noqa: S608 - the query is put together from constants; every value from outside is bound
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dslkit.llm.gates import shared_status
+from dslkit.llm.throttle import Unit
+from dslkit.report import charts, formats
+from dslkit.report.markup import Cell, Column, Picture, Table, picture, shorten, table
+from dslkit.report.spending import label
+from dslkit.report.timeline import SERIES, Bar, Bucket, Timeline, bucket_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from markupsafe import Markup
+
+    from dslkit.report.facts import Facts
+
+Limits = Mapping[tuple[str, Unit], float]  # a minute, of a model
+
+_TOP = 12
+_UNITS: tuple[Unit, ...] = ("requests", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """One model: the most (requests, tokens) that left within a clock minute, by bucket and in all."""
+
+    model: str
+    attempts: int
+    waited: int
+    by_bucket: Mapping[datetime, tuple[int, int]]
+
+    def most(self, unit: Unit) -> int:
+        """In the busiest minute of all."""
+        return max(minute[_UNITS.index(unit)] for minute in self.by_bucket.values())
+
+
+def limits_of(folder: Path) -> Limits:
+    """Those that the lanes of a home hold, a minute; of several windows of one unit the tightest."""
+    found: dict[tuple[str, Unit], float] = {}
+    for lane in shared_status(folder):
+        for window in lane.gate.windows:
+            limit = window.limit * 60 / window.window_s
+            if math.isfinite(limit):
+                name = lane.model, window.unit
+                found[name] = min(limit, found.get(name, limit))
+    return found
+
+
+def bucket_of_minutes(first: datetime, last: datetime) -> Bucket:
+    """As for spend, but no finer than what is counted."""
+    bucket = bucket_for(first, last)
+    return Bucket("minute", 1) if bucket.unit == "second" else bucket
+
+
+def peaks(facts: Facts, bucket: Bucket) -> list[Peaks]:
+    """Of each model, most attempts first; answers from this machine's cache are no requests."""
+    query = f""", minutes AS (
+        SELECT coalesce(request_model, 'unknown model') AS model,
+          date_trunc('minute', begun AT TIME ZONE 'UTC') AS minute,
+          count(*) AS requests, (coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0))::BIGINT AS tokens,
+          count(*) FILTER (throttle_wait_s >= 0.001) AS waited
+        FROM scoped WHERE NOT cache_hit AND begun IS NOT NULL GROUP BY ALL)
+      SELECT model, epoch(date_trunc('{bucket.unit}', minute)) AS start, max(requests), max(tokens),
+        sum(requests)::BIGINT, sum(waited)::BIGINT
+      FROM minutes GROUP BY ALL ORDER BY model, start"""
+    found: dict[str, dict[datetime, tuple[int, int]]] = {}
+    counts: dict[str, tuple[int, int]] = {}
+    for model, start, requests, tokens, attempts, waited in facts.ask_calls(query).fetchall():
+        buckets, place = found.setdefault(model, {}), bucket.floor(datetime.fromtimestamp(start, UTC))
+        before = buckets.get(place, (0, 0))
+        buckets[place] = max(before[0], requests), max(before[1], tokens)
+        sofar = counts.get(model, (0, 0))
+        counts[model] = sofar[0] + attempts, sofar[1] + waited
+    all_peaks = [Peaks(model, *counts[model], buckets) for model, buckets in found.items()]
+    return sorted(all_peaks, key=lambda one: (-one.attempts, one.model))
+
+
+def over_time(found: Sequence[Peaks], unit: Unit, bucket: Bucket, limits: Limits) -> Markup:
+    """The busiest minute of each bucket, one line for each of the models asked most, and their limits."""
+    shown, place = found[:SERIES], _UNITS.index(unit)
+    starts = sorted({start for one in shown for start in one.by_bucket})
+    bars = tuple(
+        Bar(
+            start=start,
+            end=bucket.after(start),
+            values=tuple(one.by_bucket.get(start, (0, 0))[place] for one in shown),
+        )
+        for start in bucket.between(starts[0], starts[-1])
+    )
+    timeline = Timeline(
+        measure="tokens", bucket=bucket, series=tuple(shorten(one.model, 48) for one in shown), bars=bars
+    )
+    held = [limits.get((one.model, unit)) for one in shown]
+    return picture(
+        Picture(
+            caption=f"{unit.capitalize()} in the busiest minute of each {bucket.name}",
+            note="dashed: the limit" if any(held) else "no limit is known here",
+            wide=charts.peaks(timeline, held, charts.WIDE),
+            narrow=charts.peaks(timeline, held, charts.NARROW),
+            alt=f"Step lines of {unit} in the busiest minute of each {bucket.name}. {_spoken(shown, unit, limits)}",
+            numbers=_numbers(timeline, unit),
+            legend=timeline.series,
+        )
+    )
+
+
+def by_model(found: Sequence[Peaks], limits: Limits) -> Markup:
+    """Each model's busiest minutes against its limits, and how many attempts had to wait."""
+    rows = [
+        [Cell(shorten(one.model)), *(_against(one, unit, limits) for unit in _UNITS), _held_back(one)]
+        for one in found[:_TOP]
+    ]
+    titles = ("Model", "Requests a minute, most", "Tokens a minute, most", "Attempts that waited")
+    more = len(found) - _TOP
+    note = f"And {formats.plural(more, 'other model')}." if more > 0 else ""
+    columns = [Column(title, number=k > 0) for k, title in enumerate(titles)]
+    return table(Table("Busiest minutes, by model", columns, rows, note=note))
+
+
+def _against(one: Peaks, unit: Unit, limits: Limits) -> Cell:
+    most, limit = one.most(unit), limits.get((one.model, unit))
+    return Cell(formats.count(most), detail=f"{formats.share(most, limit)} of {formats.count(limit)}" if limit else "")
+
+
+def _held_back(one: Peaks) -> Cell:
+    return Cell(formats.count(one.waited), detail=formats.share(one.waited, one.attempts))
+
+
+def _spoken(shown: Sequence[Peaks], unit: Unit, limits: Limits) -> str:
+    told = []
+    for one in shown:
+        limit = limits.get((one.model, unit))
+        against = f" of {formats.count(limit)}" if limit else ""
+        told.append(f"{shorten(one.model, 48)}: at most {formats.count(one.most(unit))}{against}")
+    return "; ".join(told) + "."
+
+
+def _numbers(timeline: Timeline, unit: Unit) -> Table:
+    columns = [Column(timeline.bucket.unit.capitalize(), number=False), *(Column(name) for name in timeline.series)]
+    rows = [
+        [Cell(label(bar, timeline.bucket)), *(Cell(formats.count(float(value))) for value in bar.values)]
+        for bar in timeline.bars
+        if any(bar.values)
+    ]
+    return Table(f"{unit.capitalize()} in the busiest minute of each {timeline.bucket.name}", columns, rows)
