@@ -7,6 +7,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -29,13 +30,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 Since = Annotated[str | None, typer.Option(help="From: an ISO date or instant (UTC), or an age such as 30d or 12h.")]
 RunId = Annotated[str | None, typer.Option("--run", help="One run, by its id.")]
 
+runs_app = typer.Typer(help="What ran, and what should have run.")
 usage_app = typer.Typer(help="Tokens and money: in all, by model, and as you ask.")
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
     app.add_typer(usage_app, name="usage")
-    for verb in (sql, log, runs):
+    app.add_typer(runs_app, name="runs")
+    for verb in (sql, log):
         app.command()(verb)
 
 
@@ -162,8 +165,11 @@ def _known(count: int | None) -> str:
     return "?" if count is None else f"{count:,}"
 
 
-def runs(limit: Limit = 20, as_json: AsJson = False) -> None:
-    """Show the newest runs: notebook or batch, status, items, cost."""
+@runs_app.callback(invoke_without_command=True)
+def runs(context: typer.Context, limit: Limit = 20, as_json: AsJson = False) -> None:
+    """Show the newest runs: notebook or batch, status, items, cost; among them those that a schedule missed."""
+    if context.invoked_subcommand:
+        return
     found = _ask(
         """SELECT run_id, started_at, status, coalesce(parse_filename(notebook), '') AS notebook,
             coalesce(items, 0) AS items, coalesce(calls, 0) AS calls,
@@ -175,10 +181,45 @@ def runs(limit: Limit = 20, as_json: AsJson = False) -> None:
         ORDER BY started_at DESC LIMIT $limit""",
         {"limit": limit},
     )
+    found = sorted([*found, *_missed()], key=lambda run: run["started_at"], reverse=True)[:limit]
     if as_json:
         put_json(found)
     else:
         _put(RUN_COLUMNS, found)
+
+
+@runs_app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="Keep so many of each notebook, the newest.")] = 30,
+    older_than: Annotated[str, typer.Option(help="Keep what is younger: an age such as 90d.")] = "90d",
+    folder: Annotated[Path | None, typer.Option("--in", help="Where they lie, when not in DSLKIT_HOME.")] = None,
+) -> None:
+    """Remove old executed notebooks; the ledger keeps every row."""
+    from dslkit.notebooks.pruning import outdated
+    from dslkit.settings import load_settings
+
+    now = datetime.now(UTC)
+    before = instant(older_than)
+    if before is None or before > now:
+        raise UsageError("--older-than needs an age, such as 90d.")
+    place = folder or load_settings().home / "notebooks"
+    removed = 0
+    for path in outdated(place, keep=keep, older_than=now - before, now=now):
+        path.unlink()
+        removed += 1
+    put(f"{removed:,} executed notebooks removed from {place}")
+
+
+def _missed() -> list[dict[str, Any]]:
+    """The runs that a schedule should have had, in the columns of those there were."""
+    from dslkit.analysis.schedules import missed
+    from dslkit.settings import load_settings
+
+    none_of_it = {"run_id": "", "items": 0, "calls": 0, "cost_usd": 0, "error": None}
+    return [
+        {**none_of_it, "started_at": each.expected, "status": "missed", "notebook": each.schedule}
+        for each in missed(load_settings().home, datetime.now(UTC))
+    ]
 
 
 def instant(text: str | None) -> datetime | None:

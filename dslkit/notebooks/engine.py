@@ -42,8 +42,9 @@ logging.getLogger("papermill").addFilter(_WithoutFalseAlarm())
 class DslkitEngine:
     """Checks the parameters first, records every run, and does not call a dead kernel completed.
 
-    Options beside papermill's own: ``ledger_home`` (the ledger's folder; default: the DSLKIT_HOME setting) and
-    ``on_run`` (called with the Run when it starts and when it has ended).
+    Options beside papermill's own: ``ledger_home`` (the ledger's folder; default: the DSLKIT_HOME setting), ``on_run``
+    (called with the Run when it starts and when it has ended), ``check_parameters`` (False passes names and types on as
+    they come, as papermill does; secrets are refused all the same).
     """
 
     @classmethod

@@ -42,6 +42,7 @@ def execute(
     input_path: Any = None,
     ledger_home: Path | None = None,
     on_run: Callable[[Run], None] | None = None,
+    check_parameters: bool = True,
     **options: Any,
 ) -> NotebookNode:
     """Execute the notebook in place, with a Run in the ledger from before the kernel starts.
@@ -52,7 +53,7 @@ def execute(
             here, papermill finds it in the notebook.
     """
     kernel.require(kernel_name)
-    _check(nb, _name(input_path))
+    _check(nb, _name(input_path), types=check_parameters)
     home = (ledger_home or load_settings().home).absolute()
     run = _begin(nb, input_path)
     nb.metadata["dslkit"] = {"run_id": run.run_id}
@@ -109,17 +110,20 @@ def _run_cells(manager: TruthfulManager, kernel_name: str, environment: Any, opt
         manager.notebook_complete()
 
 
-def _check(nb: NotebookNode, name: str) -> None:
-    """Fit the parameters that papermill has injected as they came, and write the injected cell anew."""
-    given = _as_typed(nb.metadata.papermill.get("parameters") or {})
-    if document.language_of(nb) != "python":
+def _check(nb: NotebookNode, name: str, *, types: bool) -> None:
+    """Fit the parameters that papermill has injected as they came; where that changes one, write their cell anew."""
+    injected = nb.metadata.papermill.get("parameters") or {}
+    given = _as_typed(injected)
+    if not types or document.language_of(nb) != "python":
         injection.refuse_secrets(given, notebook=name, environment=os.environ)
         return
     parameters = read_parameters(nb)
     fitted = injection.fit_all(parameters, given, notebook=name, environment=os.environ)
     nb.metadata.papermill["parameters"] = injection.plain(fitted)
+    if repr(fitted) == repr(dict(injected)):
+        return
     for cell in nb.cells:
-        if _INJECTED_TAG in cell.metadata.get("tags", ()) and given:
+        if _INJECTED_TAG in cell.metadata.get("tags", ()):
             cell.source = injection.source(parameters, fitted)
 
 
