@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint engine report serve bench image-check audit clean
+.PHONY: run test lint engine report serve bench papermill-tests image-check audit clean
 .DEFAULT_GOAL := run
 
 run: engine
@@ -33,6 +33,10 @@ bench: engine
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.notebooks
+
+# papermill's own test suite with our engine as the default, and with its own. Fetches its source and what its tests need.
+papermill-tests: $(INSTALLED)
+	$(BIN)/python -m benchmarks.papermill_suite build/papermill
 
 # As root, with debootstrap: about ten minutes, most of them pip's.
 image-check: $(INSTALLED)

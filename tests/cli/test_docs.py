@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/cli.md", "docs/guide.md", "docs/alerts.md", "README.md")
+PAGES = ("docs/cli.md", "docs/guide.md", "docs/scheduling.md", "docs/alerts.md", "README.md")
 BLOCK = re.compile(r"(?:`(?P<name>[\w.-]+)`:\n\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 ANYTHING = "…"
 # What sets up or leaves the place where the tests run is not theirs to start.
