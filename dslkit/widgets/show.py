@@ -38,6 +38,43 @@ _STAGES = """
 """
 
 
+_MODES = """
+  WITH spent AS (
+    SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens) AS tokens,
+      sum(cost_usd) AS cost_usd, sum(throttle_wait_s) AS waited
+    FROM calls WHERE run_id = $run GROUP BY item_id)
+  SELECT model, mode, count(*) AS items, count(*) FILTER (verdict = 'working') AS working,
+    count(*) FILTER (verdict IN ('errors', 'failed')) AS unfinished,
+    count(*) FILTER (coalesce(inputs_exact, true) AND coalesce(outputs_exact, true)
+      AND coalesce(inputs_exact, outputs_exact) IS NOT NULL) AS exact,
+    count(coalesce(inputs_exact, outputs_exact)) AS judged,
+    coalesce(sum(calls), 0) / count(*) AS calls, avg(tokens)::DOUBLE AS tokens,
+    CASE WHEN count(cost_usd) = count(*) THEN (sum(cost_usd) / count(*))::DECIMAL(18, 9) END AS cost_usd,
+    quantile_cont(seconds, 0.5) AS median_s, quantile_cont(seconds, 0.95) AS p95_s,
+    coalesce(sum(waited), 0) / count(*) AS waited_s
+  FROM items LEFT JOIN spent USING (item_id)
+  WHERE run_id = $run GROUP BY model, mode ORDER BY min(started_at)
+"""
+
+
+class Mode(NamedTuple):
+    """The items of one mode in a run; calls, tokens, USD and seconds are those of one item in the mean."""
+
+    model: str
+    mode: str
+    items: int
+    working: int
+    unfinished: int
+    exact: int
+    judged: int
+    calls: float
+    tokens: float | None
+    cost_usd: Decimal | None
+    median_s: float
+    p95_s: float
+    waited_s: float
+
+
 class Spent(NamedTuple):
     """What calls used: None where it is unknown."""
 
@@ -91,6 +128,39 @@ def items(run_id: str, *, home: Path | None = None) -> Shown:
     ]
     text = "\n".join(f"{row['item_id']}: {row['verdict']} ({row['engine']}), {_findings(row)}" for row in rows)
     return Shown(markup.table(titles, lines, numbers=numbers), text or "No items.")
+
+
+def by_mode(run_id: str, *, home: Path | None = None) -> tuple[Mode, ...]:
+    """What each mode of a run gave, in the order in which they began."""
+    return tuple(Mode(**row) for row in _rows(_MODES, {"run": run_id}, home))
+
+
+def modes(run_id: str, *, home: Path | None = None) -> Shown:
+    """The modes of a run held against each other: quality, cost and time of one item."""
+    titles = ("Mode", "Model", "Items", "Working", "Unfinished", "Exact names", "Calls", "Tokens", "Cost")
+    titles = (*titles, "Median s", "95 % under s", "Waited s")
+    found = by_mode(run_id, home=home)
+    lines = [
+        (
+            each.mode,
+            each.model,
+            each.items,
+            each.working,
+            each.unfinished,
+            f"{each.exact} of {each.judged}" if each.judged else formats.UNKNOWN,
+            f"{each.calls:.1f}",
+            formats.count(each.tokens and round(each.tokens)),
+            formats.usd(each.cost_usd),
+            *(formats.plain_seconds(seconds) for seconds in (each.median_s, each.p95_s, each.waited_s)),
+        )
+        for each in found
+    ]
+    text = "\n".join(
+        f"{each.mode}: {each.working} of {each.items} working, {formats.usd(each.cost_usd)} and "
+        f"{formats.seconds(each.median_s)} an item"
+        for each in found
+    )
+    return Shown(markup.table(titles, lines, numbers=frozenset(titles[2:])), text or "No items.")
 
 
 def cost(run_id: str, *, home: Path | None = None) -> Shown:

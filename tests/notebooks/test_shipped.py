@@ -21,6 +21,7 @@ from dslkit.records import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 GIVEN: dict[str, dict[str, object]] = {
+    "benchmark": {"requirements": "two.txt", "limit": 1, "modes": ["simple", "rag"], "workers": 2},
     "generate_batch": {"requirements": "two.txt"},
     "compare_runs": {"first": "2000-01-01..2100-01-01", "second": "2000-01-01..2100-01-01"},
 }
