@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("docs/cli.md", "docs/guide.md", "docs/scheduling.md", "docs/alerts.md", "README.md")
+PAGES = ("docs/cli.md", "docs/guide.md", "docs/scheduling.md", "docs/alerts.md", "docs/deployment.md", "README.md")
 BLOCK = re.compile(r"(?:`(?P<name>[\w.-]+)`:\n\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 ANYTHING = "…"
 # What sets up or leaves the place where the tests run is not theirs to start.
@@ -136,7 +136,17 @@ def test_every_setting_is_in_the_guide() -> None:
     assert [name for name in names if f"| `{name}` |" not in guide] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/architecture.md", "docs/telemetry.md", "reports/README.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        *PAGES,
+        "docs/architecture.md",
+        "docs/telemetry.md",
+        "docs/security.md",
+        "docs/moving-from-dslmaker.md",
+        "reports/README.md",
+    ],
+)
 def test_links_lead_somewhere(page: str) -> None:
     """To a file that is there and, where a section is named, has it."""
     text = (ROOT / page).read_text(encoding="utf-8")
