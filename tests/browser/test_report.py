@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import month
-from dslkit.report import write
+from dslkit.report import write, write_comparison
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,20 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     month.record(hostile_month(), str(folder / "home"))
     return write(folder / "home", folder / "report.html", title="".join(HOSTILE[:6]))
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of two runs with hostile names."""
+    folder = tmp_path_factory.mktemp("compared")
+    made = month.make(300, seed=5, runs=2)
+    names = dict(zip(sorted({run.run_id for run in made.runs}), HOSTILE[:2], strict=True))
+    starts = [
+        replace(one, attribution=replace(one.attribution, run_id=names[one.attribution.run_id])) for one in made.starts
+    ]
+    items = [replace(one, run_id=names[one.run_id]) for one in made.items]
+    month.record(replace(made, starts=starts, items=items), str(folder / "home"))
+    return write_comparison(folder / "home", folder / "comparison.html", *HOSTILE[:2], title="".join(HOSTILE[:6]))
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +177,39 @@ def test_every_text_can_be_read_in_light_and_dark(page, background) -> None:
     """Contrast of at least 4.5 (WCAG AA), also in the charts."""
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
     assert page.evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize("page", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_axe_finds_nothing_serious(page) -> None:
+    """Open and closed: the numbers behind a chart are part of the page."""
+    for element in page.locator("summary").all():
+        element.click()
+    assert serious(page) == []
+    for element in page.locator("summary").all():
+        element.click()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_a_comparison(browser, comparison, scheme) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    opened = context.new_page()
+    opened.goto(comparison.as_uri())
+    assert opened.locator("figure").count() == 1
+    assert HOSTILE[0] in opened.title()
+    assert opened.locator("script, img, iframe, object, embed, form, a").count() == 0
+    assert serious(opened) == []
+    context.close()
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, with the element."""
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:200]}"
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"]
+    ]
 
 
 def test_prints(page, tmp_path) -> None:
