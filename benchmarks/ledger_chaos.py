@@ -138,7 +138,9 @@ def read(home: str, log: str, seed: int) -> None:
     last = 0
     other = None
     with contextlib.suppress(duckdb.IOException):  # deleted a moment ago, until the next compaction
-        other = duckdb.connect(f"{home}/ledger.duckdb", read_only=True) if seed % 3 == 0 else None
+        if seed % 3 == 0:
+            other = duckdb.connect(f"{home}/ledger.duckdb", read_only=True)
+            other.execute("SET enable_progress_bar = false")
     while True:
         try:
             row = other.execute(SUMS).fetchone() if other else Ledger(home).sql(SUMS).fetchall()[0]
@@ -356,6 +358,7 @@ def main() -> int:
     Ledger(home).recorder().close()
     foreign = another_tool(home)
     held = duckdb.connect(str(home / "ledger.duckdb"), read_only=True)
+    held.execute("SET enable_progress_bar = false")
     crowd = Crowd(root, home, options.seed)
     crowd.disturb(options.minutes)
     problems += [*crowd.crashes, *judge(root, home)]

@@ -132,7 +132,7 @@ def take_in(
 ) -> Manifest:
     """Write a batch of segments as parts and name both in a new manifest."""
     with contextlib.closing(another(connection)) as cursor:
-        skipped = load_batch(cursor, batch, folder.segments())
+        skipped = load_batch(cursor, folder, batch)
         parts = [part for kind in schema.PARTS for part in write_kind(cursor, folder, kind, records(kind))]
     taken = replace(
         manifest,
@@ -145,12 +145,12 @@ def take_in(
     return taken
 
 
-def load_batch(cursor: duckdb.DuckDBPyConnection, batch: dict[str, Path], elsewhere: dict[str, Path]) -> dict[str, int]:
+def load_batch(cursor: duckdb.DuckDBPyConnection, folder: Folder, batch: dict[str, Path]) -> dict[str, int]:
     """Load segments into the tables ``lines`` and ``ended``; return how many torn lines each had, if any."""
     load_lines(cursor, batch)
     torn = dict(cursor.execute(_TORN).fetchall())
     cursor.execute("CREATE TEMP TABLE carried (call_id UUID, attempt INTEGER)")
-    keys = sorted(moved_on(batch, elsewhere))
+    keys = sorted(moved_on(folder, batch))
     if keys:
         cursor.executemany("INSERT INTO carried VALUES (?, ?)", [list(key) for key in keys])
     cursor.execute(f"CREATE TEMP TABLE ended AS {attempts('lines')}")

@@ -112,11 +112,16 @@ class Folder:
 
 
 def _listed(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """The segments of a folder in order of writer and sequence, which is that of their names."""
+    """The segments of a folder in order of writer and sequence, which is that of their names.
+
+    Listing a large folder takes several looks, and a file renamed between two of them may be seen under neither of its
+    names.  A segment changes its name once, so listing twice misses none.
+    """
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - ten thousand names need no Path objects
+        names = {*os.listdir(folder), *os.listdir(folder)}  # noqa: PTH208 - ten thousand names need no Path objects
     except FileNotFoundError:
         return {}
+    names -= {name.removesuffix(SEALED) + OPEN for name in names if name.endswith(SEALED)}
     split = (name.partition(".") for name in sorted(names))
     return {stem: folder / (stem + dot + end) for stem, dot, end in split if dot + end in suffixes and "-" in stem}
 

@@ -171,8 +171,7 @@ def _from_archives(
 ) -> tuple[list[Part], dict[str, int]]:
     parts: list[Part] = []
     skipped: dict[str, int] = {}
-    elsewhere = {**folder.segments(), **folder.archives()}
-    for cursor, torn in loaded(connection, sources, elsewhere):
+    for cursor, torn in loaded(connection, folder, sources):
         skipped |= torn
         for kind in schema.PARTS:
             parts.extend(write_kind(cursor, folder, kind, since(kind, records(kind), pruned_before)))
@@ -180,12 +179,12 @@ def _from_archives(
 
 
 def loaded(
-    connection: duckdb.DuckDBPyConnection, sources: dict[str, Path], elsewhere: dict[str, Path]
+    connection: duckdb.DuckDBPyConnection, folder: Folder, sources: dict[str, Path]
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, int]]]:
     """Load segments batch by batch, each into a cursor of its own, with the count of torn lines."""
     for batch in batches(sources, BATCH_BYTES // 8):  # archives are about eight times smaller than what they hold
         with contextlib.closing(another(connection)) as cursor:
-            yield cursor, load_batch(cursor, batch, elsewhere)
+            yield cursor, load_batch(cursor, folder, batch)
 
 
 def since(kind: str, query: str, instant: str | None) -> str:

@@ -114,22 +114,18 @@ def batches(paths: dict[str, Path], most_bytes: int) -> Iterator[dict[str, Path]
         yield batch
 
 
-def moved_on(batch: dict[str, Path], elsewhere: dict[str, Path]) -> set[tuple[str, int]]:
+def moved_on(folder: Folder, batch: dict[str, Path]) -> set[tuple[str, int]]:
     """The open calls that a later segment, not in the batch, has taken over."""
-    keys: set[tuple[str, int]] = set()
-    for name in batch:
-        later = successor(name)
-        if later not in batch and later in elsewhere:
-            keys.update(_head_of_the_living(elsewhere[later]).carried)
-    return keys
+    later = {successor(name) for name in batch} - batch.keys()
+    return {key for name in later for key in _head_anywhere(folder, name).carried}
 
 
-def _head_of_the_living(path: Path) -> Head:
-    """The head of a segment whose writer may seal it, and thereby rename it, at this very moment."""
-    try:
-        return read_head(path)
-    except FileNotFoundError:
-        return read_head(path.with_suffix(SEALED))
+def _head_anywhere(folder: Folder, name: str) -> Head:
+    """The head of a segment that may go from one place to the next at this very moment, if there is such a segment."""
+    for place in (folder.journal / (name + OPEN), folder.journal / (name + SEALED), folder.archived(name)):
+        with contextlib.suppress(FileNotFoundError):
+            return read_head(place)
+    return Head()
 
 
 def archive(folder: Folder, taken: Collection[str]) -> list[str]:

@@ -136,7 +136,7 @@ def _differences(
     connection: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest, archives: dict[str, Path]
 ) -> Iterator[Finding]:
     wanted = {kind: nothing(kind) for kind in schema.PARTS}
-    for cursor, _ in loaded(connection, archives, {**folder.segments(), **archives}):
+    for cursor, _ in loaded(connection, folder, archives):
         for kind in schema.PARTS:
             wanted[kind] += measure(cursor, kind, since(kind, records(kind), manifest.pruned_before))
     connection.execute("CREATE OR REPLACE TEMP TABLE archived (segment VARCHAR)")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -140,16 +141,18 @@ def test_a_segment_is_taken_in_after_the_earlier_ones_of_its_writer(home: Path, 
     assert sums(ledger)[0] == 20
 
 
-def test_a_segment_may_be_sealed_while_its_head_is_read(ledger: Ledger, home: Path) -> None:
-    """Its writer renames it between the listing and the reading; the open calls it took over are found all the same."""
+def test_what_moved_on_is_found_in_the_next_segment_wherever_it_is(home: Path) -> None:
+    """Its writer seals it, or it is archived, at any moment: the open calls it took over are found all the same."""
     recorder = small_segments(home, segment_bytes=1000)
     recorder.reserve(start("0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a"))
     for _ in range(3):
         call(recorder)
     recorder.flush()
-    first, second = sorted(Folder(home).journal.glob("*-*"))[:2]
-    listed = {second.stem: second.with_suffix(".open")}
-    assert segments.moved_on({first.stem: first}, listed) == {("0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a", 1)}
+    folder = Folder(home)
+    first, second = sorted(folder.journal.glob("*-*"))[:2]
+    for _ in range(2):
+        assert segments.moved_on(folder, {first.stem: first}) == {("0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a", 1)}
+        segments.archive(folder, [second.stem])
 
 
 def test_segments_are_read_wherever_they_have_gone(ledger: Ledger, home: Path) -> None:
@@ -421,3 +424,23 @@ def test_reset_starts_a_new_count_and_loses_no_row(ledger: Ledger) -> None:
     assert ledger.usage(since=NOON).total_requests == 5
     assert ledger.usage(run="run-1").total_requests == 5
     assert sums(ledger)[0] == 5
+
+
+def test_a_listing_misses_no_segment_that_is_renamed_meanwhile(home: Path) -> None:
+    """A large folder is listed in several looks, and a name that changes between two of them may be in neither."""
+    folder = Folder(home)
+    folder.create()
+    names = [f"{number:016x}-000001" for number in range(3000)]
+    for name in names:
+        (folder.journal / f"{name}.open").touch()
+
+    def seal_all() -> None:
+        for name in names:
+            (folder.journal / f"{name}.open").rename(folder.journal / f"{name}.jsonl")
+
+    sealing = threading.Thread(target=seal_all)
+    sealing.start()
+    while sealing.is_alive():
+        assert list(folder.segments()) == names
+    sealing.join()
+    assert {path.suffix for path in folder.segments().values()} == {".jsonl"}
