@@ -122,7 +122,7 @@ def batch(
         raise typer.Exit(int(stop.code or 1) if isinstance(stop, SystemExit) else _INTERRUPTED) from None
     ledger = Ledger(settings.home)
     items = items_of(ledger, run_id, [requirement.id for requirement in requirements])
-    tell_items(items, ledger.usage(run=run_id))
+    tell_items(items, ledger.usage(run=run_id), problem=str(problem or ""))
     if report and items:
         put(f"report {_report(settings, run_id, [item['reused_from'] for item in items])}")
     if problem:

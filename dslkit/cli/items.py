@@ -52,11 +52,14 @@ def items_of(ledger: Ledger, run_id: str, order: Sequence[str]) -> list[dict[str
     return sorted(items, key=lambda item: place.get(item["item_id"], len(place)))
 
 
-def tell_items(items: Sequence[dict[str, Any]], spent: UsageTotals) -> None:
-    """A table, why each failed item failed, and one line that sums it all up."""
+def tell_items(items: Sequence[dict[str, Any]], spent: UsageTotals, *, problem: str = "") -> None:
+    """A table, why each failed item failed, and one line that sums it all up.
+
+    What is the ``problem`` of the whole batch is told of that, not of the item that met it as well.
+    """
     put_table(_COLUMNS, [_line(item) for item in items])
     for item in items:
-        if item["verdict"] == "failed":
+        if item["verdict"] == "failed" and item["error_message"] != problem:
             say(f"{item['item_id']}: {item['error_message']}")
     put(
         f"{len(items)} items: {', '.join(_counts(items)) or 'none'}; "

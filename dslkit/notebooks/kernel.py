@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 OWN = "python3"
 _OWN_NAMES = frozenset({"", "python", OWN})
+_PREFIX = "dslkit-"
+_OWNER = "owner"  # locked for as long as the process lives whose kernel it is
+_SETTLED_S = 60  # a younger folder may be one whose owner has yet to lock it
 _LONGEST_SOCKET_PATH = 90  # Unix allows 104 to 108 bytes; the port's suffix needs some
 
 
@@ -43,12 +49,26 @@ class OwnKernelManager(AsyncKernelManager):
 def sockets() -> Iterator[Mapping[str, Any]]:
     """Options of a kernel manager for Unix sockets in a folder of their own, which is gone afterwards.
 
-    They are open to nobody else, and ipykernel does not warn of them as it does of plain TCP.
+    They are open to nobody else, and ipykernel does not warn of them as it does of plain TCP.  Folders whose owners
+    were killed are removed.
     """
-    with tempfile.TemporaryDirectory(prefix="dslkit-", ignore_cleanup_errors=True) as folder:
+    _clear_remains(Path(tempfile.gettempdir()))
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
+        (Path(folder) / _OWNER).open("w") as owner,
+    ):
+        fcntl.flock(owner, fcntl.LOCK_EX)
         path = str(Path(folder) / "kernel.json")
         fits = len(path) < _LONGEST_SOCKET_PATH and sys.platform != "win32"
         yield {"transport": "ipc", "connection_file": path} if fits else {}
+
+
+def _clear_remains(place: Path) -> None:
+    for folder in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError), (folder / _OWNER).open("r+") as owner:  # one without it is none of ours
+            if time.time() - folder.stat().st_mtime > _SETTLED_S:
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def require(name: str) -> None:

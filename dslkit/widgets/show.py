@@ -137,8 +137,8 @@ def by_mode(run_id: str, *, home: Path | None = None) -> tuple[Mode, ...]:
 
 def modes(run_id: str, *, home: Path | None = None) -> Shown:
     """The modes of a run held against each other: quality, cost and time of one item."""
-    titles = ("Mode", "Model", "Items", "Working", "Unfinished", "Exact names", "Calls", "Tokens", "Cost")
-    titles = (*titles, "Median s", "95 % under s", "Waited s")
+    words = ("Mode", "Model", "Items", "Working", "Unfinished", "Exact names", "Calls", "Tokens", "Cost")
+    titles = (*words, "Median s", "95 % under s", "Waited s")
     found = by_mode(run_id, home=home)
     lines = [
         (

@@ -9,18 +9,19 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dslkit.errors import UsageError
 from dslkit.ledger import Ledger
-from dslkit.notebooks import NotStartedError, ParameterError, results, run
+from dslkit.notebooks import NotStartedError, ParameterError, kernel, results, run
 from tests.notebooks.executed import outputs, printed, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def recorded(run_id: str) -> dict[str, Any]:
@@ -134,6 +135,25 @@ def test_a_kernelspec_named_python3_elsewhere_is_not_used(
     (foreign / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "x", "language": "python"}')
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     assert run(notebook("1"), None).status == "completed"
+
+
+def test_sockets_of_killed_runs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the living and of strangers stay, and those of which it cannot be known yet."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(kernel, "_LONGEST_SOCKET_PATH", 1000)  # nothing listens here
+    for name in ("dslkit-killed", "dslkit-young", "dslkit-strange", "other"):
+        (tmp_path / name).mkdir()
+        if name != "dslkit-strange":
+            (tmp_path / name / "owner").touch()
+    with kernel.sockets() as living:
+        folder = Path(living["connection_file"]).parent
+        for path in tmp_path.iterdir():
+            if path.name != "dslkit-young":
+                os.utime(path, (0, 0))
+        with kernel.sockets():
+            pass
+        assert folder.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dslkit-strange", "dslkit-young", "other"]
 
 
 def test_commit_and_dirty_flag(notebook: Callable[..., Path], tmp_path: Path) -> None:
