@@ -241,16 +241,19 @@ def _apart(
     together: list[Mapping[str, Any]] = []
     for rule in rules:
         if together and log(rule["at"] / together[-1]["at"]) * pixels > _APART + 8 * (len(together) - 1):
-            yield _joined(together)
+            yield _joined(together, domain, pixels)
             together = []
         together.append(rule)
     if together:
-        yield _joined(together)
+        yield _joined(together, domain, pixels)
 
 
-def _joined(rules: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    at = exp((log(rules[0]["at"]) + log(rules[-1]["at"])) / 2)
-    return {"at": at, "label": " ".join(rule["label"] for rule in rules)}
+def _joined(rules: Sequence[Mapping[str, Any]], domain: tuple[float, float], pixels: float) -> Mapping[str, Any]:
+    """Inside the plot: the axis has labels of its own."""
+    half = _APART / 2 * len(rules) / pixels
+    middle = (log(rules[0]["at"]) + log(rules[-1]["at"])) / 2
+    at = max(log(domain[0]) + half, min(log(domain[1]) - half, middle)) if len(rules) > 1 else middle
+    return {"at": exp(at), "label": " ".join(rule["label"] for rule in rules)}
 
 
 def spans(rows: Sequence[Span], width: int) -> Markup:

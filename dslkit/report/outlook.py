@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LISTED_RUNS = 8
 LISTED_MODELS = 6
 _HALF = 0.5
+_NO_CHANGE = 0.05  # percent
 
 _TAKEN = f"""
   WITH made AS (
@@ -155,7 +156,8 @@ def alternatives(calls: Sequence[Used], prices: Prices, at: datetime) -> Markup:
         changes = (Change(model=model), Change(model=model, batch=True), Change(model=model, cached=_HALF))
         return [known.setdefault(change, what_if(calls, change, prices, at)) for change in changes]
 
-    models = list(dict.fromkeys(one.model for one in calls))[:LISTED_MODELS]
+    models = list(dict.fromkeys(one.model for one in calls))
+    models = models[:LISTED_MODELS] if len(models) > 1 else []
     rows: list[tuple[str, Iterable[Decimal | None]]] = [("each on its own model", costs(None))]
     rows += [(f"all on {shorten(model, 48)}", costs(model)) for model in models]
     total = [Cell("As recorded"), Cell(at_least(recorded, unpriced)), Cell(""), Cell("")]
@@ -167,5 +169,6 @@ def alternatives(calls: Sequence[Used], prices: Prices, at: datetime) -> Markup:
 
 
 def _cost(cost: Decimal | None, recorded: Decimal | None) -> Cell:
-    change = f"{formats.signed(float(cost / recorded - 1) * 100)}{formats.NARROW_SPACE}%" if cost and recorded else ""
+    percent = float(cost / recorded - 1) * 100 if cost and recorded else 0.0
+    change = f"{formats.signed(percent)}{formats.NARROW_SPACE}%" if abs(percent) >= _NO_CHANGE else ""
     return Cell(formats.usd(cost), detail=change)

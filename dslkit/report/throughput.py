@@ -104,15 +104,21 @@ def over_time(found: Sequence[Peaks], unit: Unit, bucket: Bucket, limits: Limits
     held = [limits.get((one.model, unit)) for one in shown]
     return picture(
         Picture(
-            caption=f"{unit.capitalize()} in the busiest minute of each {bucket.name}",
+            caption=_caption(unit, bucket),
             note="dashed: the limit" if any(held) else "no limit is known here",
             wide=charts.peaks(timeline, held, charts.WIDE),
             narrow=charts.peaks(timeline, held, charts.NARROW),
-            alt=f"Step lines of {unit} in the busiest minute of each {bucket.name}. {_spoken(shown, unit, limits)}",
+            alt=f"Step lines. {_caption(unit, bucket)}. {_spoken(shown, unit, limits)}",
             numbers=_numbers(timeline, unit),
             legend=timeline.series,
         )
     )
+
+
+def _caption(unit: Unit, bucket: Bucket) -> str:
+    if bucket.name == "minute":
+        return f"{unit.capitalize()} a minute"
+    return f"{unit.capitalize()} in the busiest minute of each {bucket.name}"
 
 
 def by_model(found: Sequence[Peaks], limits: Limits) -> Markup:
@@ -153,4 +159,4 @@ def _numbers(timeline: Timeline, unit: Unit) -> Table:
         for bar in timeline.bars
         if any(bar.values)
     ]
-    return Table(f"{unit.capitalize()} in the busiest minute of each {timeline.bucket.name}", columns, rows)
+    return Table(_caption(unit, timeline.bucket), columns, rows)
