@@ -128,10 +128,18 @@ def write_duckdb(home: str, seconds: float, _: int) -> float:
     return made / (time.perf_counter() - begun)
 
 
+ROUNDS = 3  # in turn, so that a moment's noise on the disk strikes all alike
+
+
 def writing(folder: Path, seconds: float) -> None:
-    ours = sum(in_parallel(write_journal, WRITERS, str(folder / "ours"), seconds))
-    sqlite = sum(in_parallel(write_sqlite, WRITERS, str(folder), seconds))
-    closing = sum(in_parallel(write_duckdb, WRITERS, str(folder), seconds))
+    rates: dict[str, list[float]] = {}
+    rivals = {"ours": write_journal, "sqlite": write_sqlite, "closing": write_duckdb}
+    for turn in range(ROUNDS):
+        for name, write in rivals.items():
+            home = folder / f"{name}-{turn}"
+            home.mkdir()
+            rates.setdefault(name, []).append(sum(in_parallel(write, WRITERS, str(home), seconds)))
+    ours, sqlite, closing = (statistics.median(rates[name]) for name in rivals)
     report("4 writers, durable each", ours, "records/s", ">= 8,000", met=ours >= 8000)
     report("  against open-insert-close of a DuckDB file", ours / closing, "times", ">= 100", met=ours >= 100 * closing)
     report("  against SQLite (WAL, synchronous=FULL)", ours / sqlite, "times", ">= 2", met=ours >= 2 * sqlite)

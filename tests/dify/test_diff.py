@@ -302,9 +302,9 @@ def test_malformed_documents_are_compared_as_far_as_they_go(one: Any, other: Any
 def test_many_nodes_of_one_type_are_compared_in_time() -> None:
     nodes = [llm(f"n{i}", f"prompt {i}") for i in range(1500)]
     other = [llm(f"m{i}", f"prompt {i}") for i in range(1500)]
-    begun = time.monotonic()
+    begun = time.process_time()
     diff(document(nodes, ""), document(other, ""))
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.shared

@@ -64,10 +64,10 @@ def test_what_has_no_reading_is_refused(text: str) -> None:
     ],
 )
 def test_hostile_text_is_answered_soon(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(LooseJsonError):
         read(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 _values = st.recursive(

@@ -42,11 +42,11 @@ REFUSED: list[tuple[str, str | bytes]] = [
 
 @pytest.mark.parametrize(("code", "text"), REFUSED, ids=[f"{code}-{n}" for n, (code, _) in enumerate(REFUSED)])
 def test_hostile_yaml_is_a_finding_soon(code: str, text: str | bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     workflow = Workflow.from_yaml(text)
     assert codes(workflow.errors) == [code]
     assert workflow.document == {}
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("text", ["", "a", "[1, 2]", "3"])
