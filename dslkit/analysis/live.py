@@ -1,8 +1,8 @@
 """What calls a model right now, in whatever process: read on from the journal, and now and then from the whole ledger.
 
-Attempts show as soon as they have ended, for little: only new lines of the journal are read.  Runs, items and attempts
-under way come from a snapshot, which costs more the more segments wait for compaction; so a snapshot is taken no more
-often than its own cost allows, and a monitor that runs all day takes a few percent of a core.
+Attempts, runs and items show as soon as they are written, for little: only new lines of the journal are read.  Attempts
+under way, and runs whose process has died, come from a snapshot, which costs more the more segments wait for compaction;
+so it is taken no more often than its own cost allows, and a monitor that runs all day takes a few percent of a core.
 """
 
 # ruff: noqa: S608 - queries are put together from constants of this file; every value from outside is bound
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from dslkit.analysis.scope import Rows, Views
     from dslkit.ledger import Ledger
+    from dslkit.ledger.following import Kind
 
 WINDOW = timedelta(minutes=1)
 SHOWN = timedelta(minutes=10)
 COLUMNS = 60
 NEWEST = 8  # attempts that are shown one by one
 RUNS = 6
-SNAPSHOT_S = 1.0
+SNAPSHOT_S = 3.0
 _REST = 50  # a snapshot may take one part in so many of a core
 
 _TYPES = {
@@ -53,9 +54,7 @@ _TYPES = {
 _NAMES = ", ".join(_TYPES)
 _RECENT = f"""CREATE OR REPLACE TEMP TABLE recent AS
   SELECT {_NAMES} FROM calls WHERE NOT cache_hit AND started_at >= least($today, $shown)"""
-_ENDED = "SELECT unnest(from_json($ended, $shape), recursive := true)"
-_REPLACE = f"DELETE FROM recent WHERE (call_id, attempt) IN (SELECT (call_id, attempt) FROM ({_ENDED}))"
-_ADD = f"INSERT INTO recent SELECT {_NAMES} FROM ({_ENDED})"
+_NEW = "SELECT unnest(from_json($rows, $shape), recursive := true)"
 _FIGURES = """
   SELECT count(*) FILTER (started_at > $minute) AS attempts,
     coalesce(sum(coalesce(input_tokens, estimated_input_tokens) + coalesce(output_tokens, estimated_output_tokens))
@@ -74,21 +73,62 @@ _COUNTED = """
   FROM recent WHERE started_at > $shown GROUP BY ALL
 """
 _CALLS = f"SELECT {_NAMES} FROM recent WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT {NEWEST}"
+_LATEST = f"""QUALIFY status = 'running' OR row_number() OVER (ORDER BY started_at DESC) = 1
+  ORDER BY started_at DESC LIMIT {RUNS}"""
+_SHOWN = f"""CREATE OR REPLACE TEMP TABLE shown AS
+  SELECT run_id, notebook, status, started_at, ended_at, parameters FROM runs {_LATEST}"""
+_BEFORE = """CREATE OR REPLACE TEMP TABLE before AS
+  SELECT run_id, sum(cost_usd) AS spent FROM calls
+  WHERE run_id IN (SELECT run_id FROM shown) AND started_at < least($today, $shown) GROUP BY run_id"""
+_MADE = """CREATE OR REPLACE TEMP TABLE made AS
+  SELECT run_id, item_id, verdict FROM items WHERE run_id IN (SELECT run_id FROM shown)"""
+_RUN_TYPES = {
+    "run_id": "VARCHAR",
+    "notebook": "VARCHAR",
+    "status": "VARCHAR",
+    "started_at": "TIMESTAMPTZ",
+    "ended_at": "TIMESTAMPTZ",
+    "parameters": "VARCHAR",
+}
+_ITEM_TYPES = {"run_id": "VARCHAR", "item_id": "VARCHAR", "verdict": "VARCHAR"}
 _RUNS = f"""
-  WITH shown AS (
-    FROM runs QUALIFY status = 'running' OR row_number() OVER (ORDER BY started_at DESC) = 1
-    ORDER BY started_at DESC LIMIT {RUNS}
-  ), spent AS (
-    SELECT run_id, sum(cost_usd) AS spent FROM calls WHERE run_id IN (SELECT run_id FROM shown) GROUP BY run_id
+  WITH spent AS (
+    SELECT run_id, sum(spent) AS spent FROM (
+      SELECT run_id, cost_usd AS spent FROM recent UNION ALL FROM before
+    ) GROUP BY run_id
   ), done AS (
-    SELECT run_id, count(*) AS items, histogram(verdict) AS verdicts
-    FROM items WHERE run_id IN (SELECT run_id FROM shown) GROUP BY run_id
+    SELECT run_id, count(*) AS items, histogram(verdict) AS verdicts FROM made GROUP BY run_id
   )
   SELECT run_id, coalesce(parse_filename(notebook), 'batch') AS notebook, status, started_at, ended_at,
     json_extract_string(parameters, '$.requirements') AS requirements,
     coalesce(spent, 0) AS spent, coalesce(items, 0) AS items, coalesce(verdicts, MAP {{}}) AS verdicts
-  FROM shown LEFT JOIN spent USING (run_id) LEFT JOIN done USING (run_id) ORDER BY started_at DESC
+  FROM shown LEFT JOIN spent USING (run_id) LEFT JOIN done USING (run_id) {_LATEST}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How records of a kind, read from the journal, enter a table in the place of those with the same key."""
+
+    table: str
+    key: tuple[str, ...]
+    types: Mapping[str, str]
+
+    def enter(self, views: Views, records: Iterable[Mapping[str, Any]]) -> None:
+        """Put the latest record of each key into the table."""
+        latest = {tuple(record[name] for name in self.key): record for record in records}
+        rows = json.dumps([{name: record.get(name) for name in self.types} for record in latest.values()])
+        key, names = ", ".join(self.key), ", ".join(self.types)
+        values = {"rows": rows, "shape": json.dumps([self.types])}
+        views.execute(f"DELETE FROM {self.table} WHERE ({key}) IN (SELECT ({key}) FROM ({_NEW}))", values)
+        views.execute(f"INSERT INTO {self.table} ({names}) SELECT {names} FROM ({_NEW})", values)
+
+
+_KINDS: Mapping[Kind, _Kind] = {
+    "end": _Kind("recent", ("call_id", "attempt"), _TYPES),
+    "run": _Kind("shown", ("run_id",), _RUN_TYPES),
+    "item": _Kind("made", ("run_id", "item_id"), _ITEM_TYPES),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +162,8 @@ class Status:
 
 def read_status(views: Views, now: datetime) -> Status:
     """What the ledger says at ``now`` (aware)."""
-    runs = _gather(views, now)
-    return _figures(views, now, runs)
+    _gather(views, now)
+    return _figures(views, now)
 
 
 class Live:
@@ -146,51 +186,48 @@ class Live:
     ) -> None:
         self._ledger = ledger
         self._now, self._spent, self._clock = now, spent, clock
-        self._follower = ledger.follower()
+        self._follower = ledger.follower(tuple(_KINDS))
         self._views: Views | None = None
-        self._runs: tuple[Mapping[str, Any], ...] = ()
         self._due = 0.0
 
     def look(self) -> Status:
         """The status now; LedgerError when the ledger cannot be read."""
         now = self._now()
-        ended = [attempt for attempt in self._follower.look() if not attempt.get("cache_hit")]
+        fresh = [record for record in self._follower.look() if not record.get("cache_hit")]
         if self._views is None or self._clock() >= self._due:
             self._views = self._read(now)  # after the look: what that saw is in it
-        elif ended:
-            _add(self._views, ended)
-        return _figures(self._views, now, self._runs)
+        else:
+            for kind, how in _KINDS.items():
+                if records := [record for record in fresh if record["k"] == kind]:
+                    how.enter(self._views, records)
+        return _figures(self._views, now)
 
     def _read(self, now: datetime) -> Views:
         before = self._spent()
         views: Views = self._ledger.snapshot()
-        self._runs = _gather(views, now)
+        _gather(views, now)
         self._due = self._clock() + max(SNAPSHOT_S, _REST * (self._spent() - before))
         return views
 
 
-def _gather(views: Views, now: datetime) -> tuple[Mapping[str, Any], ...]:
-    """Fill the table ``recent``; return the runs that are shown."""
+def _gather(views: Views, now: datetime) -> None:
+    """Make the tables that are read at each look, and that new records enter."""
     moments = _moments(now)
-    views.execute(_RECENT, {name: moments[name] for name in ("today", "shown")})
-    return tuple(_dicts(views.execute(_RUNS)))
+    edge = {name: moments[name] for name in ("today", "shown")}
+    views.execute(_RECENT, edge)
+    views.execute(_SHOWN)
+    views.execute(_BEFORE, edge)
+    views.execute(_MADE)
 
 
-def _add(views: Views, ended: Iterable[Mapping[str, Any]]) -> None:
-    """Put attempts that have ended into the table, in the place of their starts."""
-    rows = json.dumps([{name: attempt.get(name) for name in _TYPES} for attempt in ended])
-    values = {"ended": rows, "shape": json.dumps([_TYPES])}
-    views.execute(_REPLACE, values)
-    views.execute(_ADD, values)
-
-
-def _figures(views: Views, now: datetime, runs: tuple[Mapping[str, Any], ...]) -> Status:
+def _figures(views: Views, now: datetime) -> Status:
     moments = _moments(now)
     figures = _dicts(views.execute(_FIGURES, moments))[0]
     width = SHOWN.total_seconds() / COLUMNS
     counted = dict(views.execute(_COUNTED, {"shown": moments["shown"], "width": width}).fetchall())
     columns = tuple(counted.get(place, 0) for place in range(COLUMNS))
-    return Status(at=now, columns=columns, calls=tuple(_dicts(views.execute(_CALLS))), runs=runs, **figures)
+    calls, runs = (tuple(_dicts(views.execute(query))) for query in (_CALLS, _RUNS))
+    return Status(at=now, columns=columns, calls=calls, runs=runs, **figures)
 
 
 def _moments(now: datetime) -> dict[str, datetime]:

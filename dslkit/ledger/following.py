@@ -1,11 +1,11 @@
-"""Attempts as they land: the journal's segments read on from where they were read to."""
+"""Records as they land: the journal's segments read on from where they were read to."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,25 +13,30 @@ if TYPE_CHECKING:
 
     from dslkit.ledger.folder import Folder
 
-_END = b'{"k":"end",'
+Kind = Literal["end", "run", "item"]
 
 
 class Follower:
-    """Each look gives the attempts that have ended since the one before, in no particular order of processes.
+    """Each look gives what was recorded since the one before, in no particular order of processes.
+
+    Args:
+        folder: of the ledger.
+        kinds: ``end`` of an attempt, ``run`` and ``item`` as they are written; each record names its kind in ``k``.
 
     What there is when it is made was before.  It reads only what is new, whatever the size of the ledger, and also what
     was written and taken into parts between two looks.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, kinds: tuple[Kind, ...] = ("end",)) -> None:
         self._folder = folder
+        self._begins = tuple(b'{"k":"%b",' % kind.encode() for kind in kinds)
         self._archived = set(folder.archives())
         self._read_to: dict[str, int] = {}
         for _ in self.look():
             pass
 
     def look(self) -> Iterator[dict[str, Any]]:
-        """Attempts by column name; what is unknown is missing, money is a text."""
+        """Records by column name; what is unknown is missing, money is a text."""
         segments = self._folder.segments()
         for name, path in segments.items():
             yield from self._on(name, path)
@@ -54,6 +59,6 @@ class Follower:
         whole = fresh[: fresh.rfind(b"\n") + 1]
         self._read_to[name] = begin + len(whole)
         for line in whole.splitlines():
-            if line.startswith(_END):
+            if line.startswith(self._begins):
                 with contextlib.suppress(ValueError):  # torn
                     yield json.loads(line)

@@ -15,7 +15,7 @@ from dslkit.ledger import queries
 from dslkit.ledger.compaction import Compacted, compact
 from dslkit.ledger.exporting import ExportFormat, export
 from dslkit.ledger.folder import Folder
-from dslkit.ledger.following import Follower
+from dslkit.ledger.following import Follower, Kind
 from dslkit.ledger.manifest import read_manifest
 from dslkit.ledger.meanings import MEANINGS
 from dslkit.ledger.rebuilding import Pruned, Rebuilt, prune, rebuild
@@ -117,9 +117,9 @@ class Ledger:
         """Totals of tokens and money (see queries.usage)."""
         return queries.usage(self.snapshot(), since=since, run=run, by=by)
 
-    def follower(self) -> Follower:
-        """Gives the attempts that end from now on, look by look (``dslkit log --follow``)."""
-        return Follower(self._folder)
+    def follower(self, kinds: tuple[Kind, ...] = ("end",)) -> Follower:
+        """Gives what is recorded from now on, look by look: the ends of attempts, or other kinds of records too."""
+        return Follower(self._folder, kinds)
 
     def reset_usage(self) -> None:
         """Count from now on.  No row is lost: ``usage(since=…)`` reaches back as far as ever."""

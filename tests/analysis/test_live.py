@@ -81,18 +81,44 @@ def test_attempts_that_end_between_snapshots_count_as_in_one(tmp_path: Path) -> 
     assert live.look() == status, "nothing counts twice"
 
 
+def item(number: int, verdict: str = "clean") -> Item:
+    return Item(
+        run_id="r1", item_id=f"item-{number}", key="k", model="m", mode="simple", verdict=verdict, engine="not run",
+        started_at=NOW, ended_at=NOW,
+    )  # type: ignore[arg-type] # a literal in each call  # fmt: skip
+
+
+def test_runs_and_items_between_snapshots_count_as_in_one(tmp_path: Path) -> None:
+    """A run that begins, its items, one of them made again, and its end: at once, each by what was read on."""
+    ledger, hands = Ledger(tmp_path), Hands()
+    live, recorder = live_of(ledger, hands), ledger.recorder()
+    assert live.look().run is None
+    run = Run(run_id="r1", started_at=NOW, notebook="some/where.ipynb", parameters={"requirements": "wishes.txt"})
+    recorder.run(run)
+    assert live.look() == read_status(ledger.snapshot(), NOW)
+    for turn, (number, verdict) in enumerate(((1, "errors"), (2, "clean"), (1, "clean"))):
+        recorder.item(item(number, verdict))
+        recorder.reserve(start(turn, 5))
+        recorder.settle(end(start(turn, 5)))
+        assert live.look() == read_status(ledger.snapshot(), NOW)
+    recorder.run(replace(run, status="completed", ended_at=NOW))
+    status = live.look()
+    assert status == read_status(ledger.snapshot(), NOW)
+    assert status.run is not None
+    assert (status.run["status"], status.run["items"], status.run["notebook"]) == ("completed", 2, "where.ipynb")
+
+
 def test_a_snapshot_waits_as_long_as_it_is_dear(tmp_path: Path) -> None:
+    """What only a snapshot tells is an attempt under way."""
     ledger, hands = Ledger(tmp_path), Hands()
     live = live_of(ledger, hands)
     hands.cost = 0.1
-    assert live.look().run is None
-    ledger.recorder().run(Run(run_id="r1", started_at=NOW, notebook="some/where.ipynb"))
+    assert live.look().open == 0
+    ledger.recorder().reserve(start(1, 5))
     hands.clock = 4.9
-    assert live.look().run is None
+    assert live.look().open == 0
     hands.clock = 5.0
-    run = live.look().run
-    assert run is not None
-    assert (run["notebook"], run["status"]) == ("where.ipynb", "running")
+    assert live.look().open == 1
 
 
 def test_all_running_runs_are_shown_with_what_they_came_to(tmp_path: Path) -> None:
