@@ -1,8 +1,8 @@
 """What calls a model right now, in whatever process: read on from the journal, and now and then from the whole ledger.
 
-Attempts, runs and items show as soon as they are written, for little: only new lines of the journal are read.  Attempts
-under way, and runs whose process has died, come from a snapshot, which costs more the more segments wait for compaction;
-so it is taken no more often than its own cost allows, and a monitor that runs all day takes a few percent of a core.
+Attempts, runs and items show as soon as they are written, for little: only new lines of the journal are read.
+Attempts under way, and runs whose process has died, come from a snapshot, which costs more the more segments wait for
+compaction; so it is taken no more often than its own cost allows.
 """
 
 # ruff: noqa: S608 - queries are put together from constants of this file; every value from outside is bound
