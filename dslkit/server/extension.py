@@ -6,21 +6,20 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
-from jupyter_server.utils import url_path_join
+from tornado import web
+from tornado.routing import PathMatches, Rule
 from traitlets import Bool
 
 from dslkit.server import request_log
-from dslkit.server.handlers import SETTING, NothingHere, RouteHandler, ServiceHandler
-from dslkit.server.reports import ReportsHandler, ReportsRedirect
+from dslkit.server.handlers import SETTING, NothingHere, RouteHandler
+from dslkit.server.paths import Paths
+from dslkit.server.reports import ReportsHandler
 from dslkit.server.service import Service
-from dslkit.server.streamed import rules
 from dslkit.server.table import ROUTES
 from dslkit.settings import load_settings
 
 if TYPE_CHECKING:
     from dslkit.server.routes import Route
-
-_GROUP = r"(?P<\1>[^/]+)"
 
 
 class DslkitService(ExtensionApp):
@@ -43,17 +42,16 @@ class DslkitService(ExtensionApp):
         by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, {})[route.method] = route
-        handlers: list[tuple[str, type[ServiceHandler], dict[str, Any]]] = [
-            (re.sub(r"\{(\w+)\}", _GROUP, path) + "/?", RouteHandler, {"routes": routes})
-            for path, routes in by_path.items()
-        ]
-        handlers.append((r"/reports/([^/]*)", ReportsHandler, {}))
-        handlers += [(path, NothingHere, {}) for path in (r"/api/v1/.*", r"/health/.*", r"/reports/.*")]
-        base, most = self.settings["base_url"], self.service.settings.max_request_bytes
-        found = (rules(url_path_join(base, path), handler, more, most) for path, handler, more in handlers)
         assert self.serverapp is not None
-        self.serverapp.web_app.add_handlers(".*$", [rule for pair in found for rule in pair])  # type: ignore[no-untyped-call]  # Jupyter's is without types
-        self.handlers.append((r"/reports", ReportsRedirect, {"url": f"{base}reports/"}))
+        application, base = self.serverapp.web_app, self.settings["base_url"]
+        paths = Paths(application, base, self.service.settings.max_request_bytes, NothingHere)
+        for path, routes in by_path.items():
+            paths.add(path, RouteHandler, {"routes": routes})
+        paths.add("/reports/", ReportsHandler, {})
+        paths.add("/reports/{name}", ReportsHandler, {})
+        ours = PathMatches(re.escape(base) + r"(api/v1|health|reports)(/.*)?")
+        # Jupyter's own add_handlers looks into handlers for authentication: ours see to it in prepare.
+        web.Application.add_handlers(application, ".*$", [Rule(ours, paths)])
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 - Jupyter's hook
         if self.warm:

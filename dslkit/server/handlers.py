@@ -338,7 +338,7 @@ class NothingHere(ServiceHandler):
     """Paths below ours that lead nowhere."""
 
     @allow_unauthenticated
-    async def _serve(self, *_: str) -> None:
+    async def _serve(self, **_: str) -> None:
         self.heard()
         raise ProblemError(404, "There is nothing here; /api/v1/openapi.json has all paths.")
 

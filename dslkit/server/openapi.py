@@ -30,7 +30,6 @@ _HEADERS = {
 _DOCUMENT = {
     "type": "object",
     "description": "a Dify app as its export holds it, or where that is said a plan",
-    "properties": {"app": {"type": "object"}, "workflow": {"type": "object"}},
 }
 Use = tuple["type[BaseModel]", Literal["validation", "serialization"]]
 

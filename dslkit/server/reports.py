@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from jupyter_server.auth.decorator import allow_unauthenticated
-from tornado import web
 
 from dslkit.server.handlers import ServiceHandler
 from dslkit.server.problems import ProblemError
@@ -43,6 +42,9 @@ class ReportsHandler(ServiceHandler):
     async def get(self, name: str = "") -> None:
         """One report, or the list of all."""
         self.heard()
+        if self.request.path.endswith("/reports"):  # where the links of the index would be wrong
+            self.redirect(f"{self.base_url}reports/")
+            return
         folder = self.service.settings.reports
         page = await asyncio.to_thread(_page, folder, name) if name else await asyncio.to_thread(_index, folder)
         if page is None:
@@ -80,7 +82,3 @@ def _index(folder: Path) -> bytes:
     ]
     body = f"<table>{''.join(rows)}</table>" if rows else "<p>None yet: <code>dslkit report -o reports/one.html</code>"
     return f"{_HEAD}{body}</html>".encode()
-
-
-class ReportsRedirect(web.RedirectHandler):
-    """``/reports`` to ``/reports/``, where the links of the index are right."""

@@ -76,9 +76,11 @@ def test_a_body_beyond_the_limit_is_refused_however_it_comes(serve: Callable[...
         assert client.post(path, content=b"x" * 1001).status_code == 413
         assert client.post(path, content=iter([b"x" * 600, b"x" * 600])).status_code == 413
         assert client.post(path, content=iter([b"x" * 600, b"x" * 300])).status_code == 400
-    with socket.create_connection(("127.0.0.1", server.port)) as line:  # says that 10 GB come
-        line.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000000\r\n\r\n".encode())
-        assert line.recv(100).startswith(b"HTTP/1.1 413")
+    for token, status in ((TOKEN, b"413"), ("none", b"401")):
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: token {token}\r\n"
+        with socket.create_connection(("127.0.0.1", server.port)) as line:  # says that 10 GB come, and is not heard out
+            line.sendall(f"{head}Content-Length: 10000000000\r\n\r\n".encode())
+            assert line.recv(12) == b"HTTP/1.1 " + status
 
 
 def test_reports_are_shown_and_nothing_beside_them(serve: Callable[..., Served], tmp_path: Path) -> None:
