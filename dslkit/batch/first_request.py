@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, NoReturn
 
 from dslkit.agents import analyse, configure
-from dslkit.batch.one import PATTERNS_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -25,6 +24,7 @@ def first_requests(requirements: Iterable[Requirement], recipe: Recipe, home: Pa
     """Bytes of each requirement's first request as it goes to the server, with the patterns that it shows."""
     if recipe.mode != "rag":
         return tuple(_size(one.messages, recipe) for one in requirements)
+    from dslkit.batch.one import PATTERNS_SHOWN  # noqa: PLC0415 - loads openai, which a report does without
     from dslkit.knowledge import Knowledge  # noqa: PLC0415 - loads Chroma, which the other modes do without
 
     knowledge = Knowledge(home)
