@@ -25,7 +25,6 @@ NOTEBOOK = "generate_batch"
 # What ends a batch with a message of its own: the name of the class adds nothing to it.
 _STOPPING = {"AccountError", "BudgetError", "DiskFullError", "LedgerError"}
 _INTERRUPTED = 130  # as a shell says of Ctrl-C
-_REPORTS = Path("reports")
 
 
 class ModeName(StrEnum):
@@ -262,12 +261,12 @@ def _through_notebook(
 def _report(settings: Settings, run_id: str, origins: Sequence[str | None]) -> Path:
     """The report of the run; where another run did all of it before, that one's: this one has nothing to say."""
     first, *others = set(origins)
-    if first and not others and _report_of(first).is_file():
-        return _report_of(first)
+    if first and not others and _report_of(settings, first).is_file():
+        return _report_of(settings, first)
     from dslkit.report import write
 
-    return write(settings.home, _report_of(run_id), run=run_id)
+    return write(settings.home, _report_of(settings, run_id), run=run_id)
 
 
-def _report_of(run_id: str) -> Path:
-    return _REPORTS / f"{run_id}.html"
+def _report_of(settings: Settings, run_id: str) -> Path:
+    return settings.reports / f"{run_id}.html"  # where the service shows it

@@ -120,6 +120,7 @@ def test_what_the_models_server_says(
         check = doctor.check_model(load_settings())
     assert check.status == found, check
     assert bool(check.remedy) == (found != "ok")
+    assert ("refuses the key" in check.detail) == (status in {401, 403})
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_lost_records_are_found(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     """A disk of one megabyte, filled to the last byte, in a mount namespace of its own."""
     look = "import sys; from pathlib import Path; from dslkit import doctor; d = Path(sys.argv[1]);"
-    look += "print(doctor.check_ledger(d).status, doctor.check_disk(d).status)"
+    look += "print(*(doctor.check_ledger(home).status for home in (d, d / 'new')), doctor.check_disk(d).status)"
     script = (
         'mount -t tmpfs -o size=1m none "$1" || exit 77; cat /dev/zero >"$1/fill" 2>/dev/null; exec "$2" -c "$3" "$1"'
     )
@@ -188,7 +189,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 77 or "unshare failed" in done.stderr:
         pytest.skip(f"this user may mount nothing: {done.stderr.strip()}")
-    assert done.stdout.split() == ["problem", "problem"], done.stderr
+    assert done.stdout.split() == ["problem", "problem", "problem"], done.stderr
 
 
 def test_little_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -110,14 +110,14 @@ def test_a_line_that_is_none_is_named(text: str) -> None:
 def test_sigterm_reaches_what_runs(tmp_path: Path) -> None:
     """A scheduler of its own: it starts a command, is told to stop, and waits for it."""
     code = (
-        "import signal, sys, os, subprocess\nfrom datetime import UTC, datetime\nfrom deploy import scheduler\n"
-        "entry = scheduler.Entry('* * * * *', 'trap \"echo told; exit\" TERM; echo started; kill -TERM $PPID;"
-        " while :; do sleep 0.05; done', datetime(2026, 1, 1, tzinfo=UTC))\n"
-        "scheduler.run([entry])"
+        "from datetime import UTC, datetime\nfrom deploy import scheduler\n"
+        "entry = scheduler.Entry('* * * * *', 'trap \"sleep 0.2; echo told; exit\" TERM; echo started;"
+        " kill -TERM $PPID; while :; do sleep 0.05; done', datetime(2026, 1, 1, tzinfo=UTC))\n"
+        "scheduler.run([entry])\nprint('waited')"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=DEPLOY.parent, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout.split()) == (0, ["started", "told"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["started", "told", "waited"]), done.stderr
 
 
 def test_an_entry_has_no_process_at_first() -> None:
