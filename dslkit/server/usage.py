@@ -1,4 +1,4 @@
-"""Usage as the ledger has it, asked often: read at most twice a second, in a thread, whoever asks how often."""
+"""Usage as the ledger has it: read some three times a second at most, in a thread, however often it is asked for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
     from dslkit.ledger import Ledger
 
-FRESH_S = 0.4  # with the time that reading takes, nobody sees what is older than a second
+FRESH_S = 0.3  # then they are read again, and shown as they were for the time that takes
+STALE_S = 0.8  # older ones are waited for, so that nobody sees what is older than a second
 
 
 class UsageBoard:
-    """The totals of a moment ago; who asks after that waits for the next reading, together with all who ask then."""
+    """The totals of a moment ago; who asks when these are too old waits for the next reading, with all who ask then."""
 
     def __init__(self, ledger: Ledger, *, now: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
@@ -26,10 +27,13 @@ class UsageBoard:
 
     async def totals(self) -> dict[str, Any]:
         """In the form of ``UsageStats``."""
-        if self._shown is not None and self._now() - self._read_at < FRESH_S:
+        age = self._now() - self._read_at
+        if self._shown is not None and age < FRESH_S:
             return self._shown
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read())
+        if self._shown is not None and age < STALE_S:
+            return self._shown
         return await asyncio.shield(self._reading)
 
     def forget(self) -> None:
