@@ -107,6 +107,14 @@ def fields_of(every: str) -> str:
     return plain
 
 
+def parsed(every: str) -> CronSim:
+    """The expression taken apart: ``minutes``, ``hours``, ``days``, ``months`` and ``weekdays`` as sets of numbers.
+
+    ``day_and`` says whether day of month and weekday must both fit, as where one is a star, or either.
+    """
+    return CronSim(fields_of(every), datetime(2000, 1, 1, tzinfo=UTC))
+
+
 def register(home: Path, schedule: Schedule) -> None:
     """Make a schedule known to the home; one of the same name is replaced."""
     folder = home / _FOLDER
