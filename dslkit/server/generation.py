@@ -17,7 +17,6 @@ from dslkit.server.models import (
     JobState,
     ServiceState,
     UsageAnswer,
-    UsageStats,
 )
 from dslkit.server.pool import BusyError, StoppingError
 from dslkit.server.problems import ProblemError, without_secrets
@@ -133,8 +132,7 @@ async def _service_state(request: Request) -> ServiceState:
 
 
 async def _usage(request: Request) -> UsageAnswer:
-    totals = await request.service.usage.totals()
-    return UsageAnswer(usage_stats=UsageStats.model_validate(totals))
+    return UsageAnswer(usage_stats=await request.service.usage.look())
 
 
 async def _reset(request: Request) -> Done:

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dslkit.server.addresses import Client, client_of
-from dslkit.server.health import ReadinessBoard
+from dslkit.server.health import readiness
 from dslkit.server.limiter import Limiter
 from dslkit.server.pool import Pool
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from dslkit.dify.engine import Engine
     from dslkit.knowledge import Knowledge
     from dslkit.ledger import Ledger
-    from dslkit.server.usage import UsageBoard
+    from dslkit.server.board import Board
+    from dslkit.server.models import UsageStats
     from dslkit.settings import Settings
 
 _Value = TypeVar("_Value")
@@ -32,7 +33,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.pool = Pool(settings.workers, settings.generate_timeout)
-        self.readiness = ReadinessBoard(settings)
+        self.readiness = readiness(settings)
         self.limiter = (
             Limiter(settings.rate_limit_requests, settings.rate_limit_period) if settings.rate_limit_enabled else None
         )
@@ -53,11 +54,11 @@ class Service:
         return Ledger(self.settings.home, prices=self.settings.prices)
 
     @cached_property
-    def usage(self) -> UsageBoard:
+    def usage(self) -> Board[UsageStats]:
         """Totals of tokens and money."""
-        from dslkit.server.usage import UsageBoard  # noqa: PLC0415 - with the ledger
+        from dslkit.server.usage import usage  # noqa: PLC0415 - with the ledger
 
-        return UsageBoard(self.ledger)
+        return usage(self.ledger)
 
     @cached_property
     def engine(self) -> Engine | None:

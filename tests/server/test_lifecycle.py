@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -153,21 +154,24 @@ def test_what_takes_too_long_is_given_up(serve: Callable[..., Served]) -> None:
         assert served.end() == 0, "what was given up holds up nothing"
 
 
-def test_usage_shows_what_another_process_wrote_within_a_second(served: Served) -> None:
-    before = served.ask("GET", "/api/v1/generate/usage").json()["usage_stats"]["total_requests"]
+def test_usage_shows_what_another_process_writes_while_it_lives(served: Served) -> None:
+    """How soon is a matter of the clock (test_board), and measured by the benchmark."""
+    before = usage_of(served)
     script = (
-        "import asyncio, dslkit; from dslkit.agents.offline_author import answer\n"
+        "import dslkit; from dslkit.agents.offline_author import answer\n"
         "client = dslkit.openai_client(answer=answer)\n"
         "client.chat.completions.create(model='offline', messages=[{'role': 'user', 'content': 'Hello'}])\n"
-        "import time; print(time.time(), flush=True); input()"
+        "print('written', flush=True); input()"
     )
     environment = os.environ | {"DSLKIT_HOME": str(served.home)}
-    words = [os.sys.executable, "-c", script]  # type: ignore[attr-defined]
+    words = [sys.executable, "-c", script]
     with subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
-        written = float(other.stdout.readline())
-        while served.ask("GET", "/api/v1/generate/usage").json()["usage_stats"]["total_requests"] == before:
-            time.sleep(0.01)
-        seen = time.time()
+        assert other.stdout.readline() == "written\n"
+        settled(lambda: usage_of(served) == before + 1)
         other.communicate("\n")
-    assert seen - written < 200, "on a machine that stands still; the benchmark measures the second"
+
+
+def usage_of(served: Served) -> int:
+    total: int = served.ask("GET", "/api/v1/generate/usage").json()["usage_stats"]["total_requests"]
+    return total
