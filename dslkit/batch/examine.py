@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dslkit.batch.artefact import write_whole
 from dslkit.batch.editing import kept
 from dslkit.dify.check import verdict
-from dslkit.dify.judge import judge
+from dslkit.dify.judge import CODES, judge, judgement_findings
 from dslkit.dify.plan import parse_plan
 from dslkit.dify.workflow import Workflow
 from dslkit.records import EngineRun, Judgement
@@ -84,14 +84,15 @@ def reconsider(item: Item, requirement: Requirement, order: Order, engine: Engin
 
     None when its file is no longer to be read, or when the engine does not run it: then there is work to do.
     """
+    found = tuple(finding for finding in item.findings if finding.code not in CODES)
     if order.path is None or item.artefact is None:
-        return replace(item, judgement=Judgement())
+        return replace(item, judgement=Judgement(), findings=found)
     document = Workflow.from_yaml(order.path.read_text(encoding="utf-8")).document
     run = engine.run(document) if engine and item.engine == "not run" and item.verdict == "clean" else NOT_RUN
     if run.status == "failed":
         return None
-    item = replace(item, judgement=judge(document, requirement))
-    if run.status == "not run":
-        return item
-    findings = (*item.findings, *run.findings)
-    return replace(item, findings=findings, engine=run.status, verdict=verdict(findings, run))
+    if run.status != "not run":
+        found = (*found, *run.findings)
+        item = replace(item, engine=run.status, verdict=verdict(found, run))
+    judged = judgement_findings(document, requirement)
+    return replace(item, judgement=judge(document, requirement), findings=(*found, *judged))

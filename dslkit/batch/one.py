@@ -22,7 +22,7 @@ from dslkit.batch.runs import recorded_run, with_budget
 from dslkit.batch.workshop import open_tools
 from dslkit.dify.check import verdict
 from dslkit.dify.engine import Engine
-from dslkit.dify.judge import judge
+from dslkit.dify.judge import judge, judgement_findings
 from dslkit.errors import AccountError, DslkitError
 from dslkit.ledger import Ledger
 from dslkit.ledger.redact import redact
@@ -207,11 +207,13 @@ def _write(workflow: Workflow, path: Path | None) -> dict[str, Any]:
 
 def _item(requirement: Requirement, order: Order, started_at: datetime, draft: Draft) -> Item:
     workflow = draft.workflow
+    # What was asked for and not held is told of the finished item: no agent or repair is to work towards it.
+    judged = judgement_findings(workflow.document, requirement) if workflow.document else ()
     return Item(
         **_identity(requirement, order, started_at),
         verdict=verdict(draft.findings, draft.engine),
         engine=draft.engine.status,
-        findings=draft.findings,
+        findings=(*draft.findings, *judged),
         repairs=workflow.repairs,
         judgement=judge(workflow.document, requirement) if workflow.document else Judgement(),
     )

@@ -16,6 +16,8 @@ from dslkit.records import Finding, Judgement, Requirement
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CODES = frozenset({"requirement-inputs", "requirement-outputs", "requirement-node"})  # of the findings made here
+
 
 def judge(document: Mapping[str, Any], requirement: Requirement) -> Judgement:
     """Whether names and node types are exactly, or at least, those asked for; None where nothing was asked.

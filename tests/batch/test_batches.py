@@ -154,6 +154,23 @@ def test_other_expectations_cost_nothing(home: Path) -> None:
     assert calls(home) == 1
     assert item.judgement.outputs_exact is False
     assert item.judgement.inputs_exact is True
+    assert [finding.code for finding in item.findings] == ["requirement-outputs"]
+    (again,) = run(replace(DIGEST, inputs=("paper",))).items
+    assert [finding.code for finding in again.findings] == ["requirement-inputs"]
+    assert run(DIGEST).items[0].findings == ()
+
+
+def test_what_was_not_asked_for_is_told_but_not_mended(home: Path) -> None:
+    """Names other than those asked for are warnings of the item: the verdict stays, and no agent is asked again."""
+    wanted = replace(DIGEST, outputs=(("other",),), related_nodes=("code",))
+    with serving(offline_author.answer) as server:
+        (item,) = run(wanted, model="m", settings=real(server)).items
+    assert [(finding.code, finding.severity) for finding in item.findings] == [
+        ("requirement-outputs", "warning"),
+        ("requirement-node", "warning"),
+    ]
+    assert (item.verdict, item.rounds, len(server.asked)) == ("clean", 0, 1)
+    assert ask_ledger(home, "SELECT warning_findings FROM items") == [(2,)]
 
 
 def test_redo_all(home: Path) -> None:
