@@ -1,7 +1,8 @@
 """kill -9 of a batch, its kernel or a worker at random moments: nothing done twice, nothing lost, nobody left behind.
 
-``python -m benchmarks.batch_chaos [ROUNDS] [SEED]`` prints the seed of each round; SEED repeats one.  Each round is a
-batch of its own over real HTTP on loopback: started, one of its processes killed, started again and left to finish.
+``python -m benchmarks.batch_chaos [KILLS] [SEED]`` goes on until so many processes were killed, at least a quarter of them
+of each kind.  It prints the seed of each round; SEED begins with one.  Each round is a batch of its own over real HTTP on
+loopback: started, one of its processes killed at some moment of its life, started again and left to finish.
 """
 
 from __future__ import annotations
@@ -13,53 +14,79 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
 
 from dslkit.agents import offline_author
 from dslkit.ledger import Ledger
+from tests.batch.model_server import ModelServer, serving
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "batch"))
-from model_server import ModelServer, serving
-
-ROUNDS = 50
+KILLS = 50
 ITEMS = 8
-LATEST_S = 9.0  # after the start: by then an undisturbed batch has ended
-PATIENCE_S = 60.0
-ANSWER_S = 0.1
-VICTIMS = ("batch", "kernel", "worker")
+PATIENCE_S = 240.0
+ANSWER_S = 0.2
+VICTIMS = {"batch": "dslkit.cli", "kernel": "ipykernel_launcher", "worker": "dslkit.batch.worker"}
 _PAID = "SELECT item_id, count(*) FILTER (outcome = 'ok' AND NOT cache_hit) AS paid FROM calls GROUP BY item_id"
-_OURS = ("ipykernel_launcher", "dslkit.batch.worker", "engine_worker")
+_OURS = (*VICTIMS.values(), "engine_worker")
+
+Family = dict[int, psutil.Process]
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
-    killed: dict[str, int] = {}
-    for seed in range(first, first + rounds):
-        victim = play(seed)
-        killed[victim] = killed.get(victim, 0) + 1
-    print(f"{rounds} rounds held; killed: {killed}")
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
+    lives = lifetimes()
+    print("undisturbed lives, s: " + ", ".join(f"{kind} {life:.1f}" for kind, life in lives.items()), flush=True)
+    killed: Counter[str] = Counter()
+    rounds = 0
+    while killed.total() < wanted or min(killed[kind] for kind in VICTIMS) < wanted // 4:
+        kind = tuple(VICTIMS)[seed % len(VICTIMS)]
+        hit = play(seed, kind, lives[kind])
+        killed[kind] += hit
+        rounds += 1
+        print(f"seed {seed}: {kind} {'killed' if hit else 'had ended'}, all holds", flush=True)
+        seed += 1
+    print(f"{rounds} rounds held; killed: {dict(killed)}")
 
 
-def play(seed: int) -> str:
-    """One round; what was killed (``nobody`` when all was over before).  AssertionError says what does not hold."""
+def lifetimes() -> dict[str, float]:
+    """Seconds that each kind of process lives in a batch that nobody disturbs, from when it is first seen."""
+    seen: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name, serving(offline_author.answer, latency_s=ANSWER_S) as server:
+        process = _start(_prepared(Path(name)), server)
+        family: Family = {}
+        while process.poll() is None:
+            _look(process, family)
+            for kind in VICTIMS:
+                if kind not in seen and _of_kind(family, kind):
+                    seen[kind] = time.monotonic()
+            time.sleep(0.02)
+        assert process.returncode == 0, "the batch that nobody disturbed failed"
+    return {kind: time.monotonic() - began for kind, began in seen.items()}
+
+
+def play(seed: int, kind: str, life_s: float) -> bool:
+    """One round; whether there was somebody left to kill.  AssertionError says what does not hold."""
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name, serving(offline_author.answer, latency_s=ANSWER_S) as server:
-        folder = Path(name)
-        (folder / "wishes.txt").write_text(
-            "\n".join(f"Translate a text (variable text{k}) to French" for k in range(ITEMS))
-        )
-        victim = _disturbed(folder, server, dice)
-        done = subprocess.run(**_command(folder, server, workers=2), check=False)  # type: ignore[call-overload]
-        assert done.returncode == 0, f"seed {seed}, {victim} killed: the second batch ended with {done.returncode}"
-        _hold(folder, f"seed {seed}, {victim} killed")
-    print(f"seed {seed}: {victim} killed, all holds", flush=True)
-    return victim
+        folder = _prepared(Path(name))
+        hit = _disturbed(_start(folder, server), kind, dice.uniform(0, life_s), dice)
+        again = _start(folder, server)
+        _ended(again, {})
+        assert again.returncode == 0, f"seed {seed}, {kind} killed: the second batch ended with {again.returncode}"
+        _hold(folder, f"seed {seed}, {kind} killed")
+    return hit
 
 
-def _command(folder: Path, server: ModelServer, *, workers: int) -> dict[str, object]:
+def _prepared(folder: Path) -> Path:
+    wishes = [f"Translate a text (variable text{number}) to French" for number in range(ITEMS)]
+    (folder / "wishes.txt").write_text("\n".join(wishes))
+    return folder
+
+
+def _start(folder: Path, server: ModelServer) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "OPENAI_API_KEY": "sk-test",
@@ -67,32 +94,38 @@ def _command(folder: Path, server: ModelServer, *, workers: int) -> dict[str, ob
         "DSLKIT_HOME": str(folder / "home"),
         "DSLKIT_REQUESTS_PER_MINUTE": "10000",
     }
-    batch = ["batch", "wishes.txt", "--model", "m", "--workers", str(workers), "--no-report", "--no-engine"]
+    batch = ["batch", "wishes.txt", "--model", "m", "--workers", "2", "--no-report", "--no-engine"]
     command = [sys.executable, "-c", "from dslkit.cli import main; main()", *batch]
     quiet = subprocess.DEVNULL
-    return {"args": command, "cwd": folder, "env": environment, "stdout": quiet, "stderr": quiet}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, stderr=quiet)
 
 
-def _disturbed(folder: Path, server: ModelServer, dice: random.Random) -> str:
-    """Start a batch, kill one of its processes at some moment, and see that no other is left when it has ended."""
-    wanted, delay, workers = dice.choice(VICTIMS), dice.uniform(0.5, LATEST_S), dice.choice((1, 2))
-    process = subprocess.Popen(**_command(folder, server, workers=workers))  # type: ignore[call-overload]
-    until, family = time.monotonic() + delay, {process.pid: psutil.Process(process.pid)}
-    while time.monotonic() < until and process.poll() is None:
-        family |= {each.pid: each for each in _children(process.pid)}
+def _disturbed(process: subprocess.Popen[bytes], kind: str, delay_s: float, dice: random.Random) -> bool:
+    """Kill one of a batch's processes so long after the first of its kind came, and see that no other outlives it."""
+    family: Family = {}
+    until = None
+    while process.poll() is None and (until is None or time.monotonic() < until):
+        _look(process, family)
+        if until is None and _of_kind(family, kind):
+            until = time.monotonic() + delay_s
         time.sleep(0.02)
-    victims = [process.pid] if wanted == "batch" else [pid for pid, each in family.items() if _is(each, wanted)]
-    hit = "nobody"
-    if process.poll() is None and victims and _alive(family[victims[-1]]):
-        os.kill(victims[-1], signal.SIGKILL)
-        hit = wanted
-    family |= {each.pid: each for each in _children(process.pid)}
-    process.wait(PATIENCE_S)
+    victims = [each for each in _of_kind(family, kind) if _alive(each)]
+    if victims:
+        os.kill(dice.choice(victims).pid, signal.SIGKILL)
+    _ended(process, family)
+    if kind == "worker":  # its items are given to another one
+        assert process.returncode == 0, f"the batch ended with {process.returncode} for a worker's death"
+    return bool(victims)
+
+
+def _ended(process: subprocess.Popen[bytes], family: Family) -> None:
+    """Wait until a batch and all who belong to it are gone."""
     deadline = time.monotonic() + PATIENCE_S
-    while left := [each for each in family.values() if _alive(each)]:
-        assert time.monotonic() < deadline, f"left behind: {[each.cmdline() for each in left]}"
-        time.sleep(0.05)
-    return hit
+    while process.poll() is None or any(_alive(each) for each in family.values()):
+        _look(process, family)
+        left = [_words(each) for each in family.values() if _alive(each)]
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.02)
 
 
 def _hold(folder: Path, when: str) -> None:
@@ -111,26 +144,25 @@ def _hold(folder: Path, when: str) -> None:
     assert open_runs == [(0,)], f"{when}: a run that ended counts as running"
 
 
-def _children(pid: int) -> list[psutil.Process]:
+def _look(process: subprocess.Popen[bytes], family: Family) -> None:
+    """Add who has come to a batch's family; whoever was seen once stays in it, also as an orphan."""
     try:
-        return [each for each in psutil.Process(pid).children(recursive=True) if _of_ours(each)]
+        root = psutil.Process(process.pid)
+        found = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return []
+        return
+    family |= {each.pid: each for each in found if any(name in _words(each) for name in _OURS)}
 
 
-def _of_ours(process: psutil.Process) -> bool:
-    return any(name in " ".join(_words(process)) for name in _OURS)
+def _of_kind(family: Family, kind: str) -> list[psutil.Process]:
+    return [each for each in family.values() if VICTIMS[kind] in _words(each)]
 
 
-def _is(process: psutil.Process, kind: str) -> bool:
-    return {"kernel": "ipykernel_launcher", "worker": "dslkit.batch.worker"}[kind] in " ".join(_words(process))
-
-
-def _words(process: psutil.Process) -> list[str]:
+def _words(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return " ".join(process.cmdline())
     except psutil.Error:
-        return []
+        return ""
 
 
 def _alive(process: psutil.Process) -> bool:
