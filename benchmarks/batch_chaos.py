@@ -1,8 +1,8 @@
 """kill -9 of a batch, its kernel or a worker at random moments: nothing done twice, nothing lost, nobody left behind.
 
-``python -m benchmarks.batch_chaos [KILLS] [SEED]`` goes on until so many processes were killed, at least a quarter of them
-of each kind.  It prints the seed of each round; SEED begins with one.  Each round is a batch of its own over real HTTP on
-loopback: started, one of its processes killed at some moment of its life, started again and left to finish.
+``python -m benchmarks.batch_chaos [KILLS] [SEED]`` goes on until so many processes were killed, a quarter of them or
+more of each kind.  It prints the seed of each round; SEED begins with one.  Each round is a batch of its own over real
+HTTP on loopback: started, one of its processes killed at some moment of its life, started again and left to finish.
 """
 
 from __future__ import annotations
