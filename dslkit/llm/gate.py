@@ -257,19 +257,26 @@ class Gate:
         self._waiting = 0
 
     async def admit(
-        self, tokens: float, *, priority: Priority = "interactive", again: bool = False, max_wait_s: float | None = None
+        self,
+        tokens: float,
+        *,
+        priority: Priority = "interactive",
+        again: bool = False,
+        max_wait_s: float | None = None,
+        waited_s: float = 0.0,
     ) -> Permit:
         """Wait for leave to send a request of ``tokens``.  ``again`` puts it before those who never had a turn.
 
-        Raises TooLargeError if it can never be sent, WaitTooLongError after ``max_wait_s`` seconds.
+        Raises TooLargeError if it can never be sent, WaitTooLongError after ``max_wait_s`` seconds, of which
+        ``waited_s`` were spent elsewhere.
         """
-        permit = self._at_once(tokens)
+        permit = self._at_once(tokens, waited_s)
         if permit is not None:
             return permit
-        waiter = LoopWaiter(self, tokens, self.clock())
+        waiter = LoopWaiter(self, tokens, self.clock() - waited_s)
         self._enqueue(waiter, priority, again=again)
         try:
-            async with asyncio.timeout(max_wait_s):
+            async with asyncio.timeout(None if max_wait_s is None else max(0.0, max_wait_s - waited_s)):
                 await waiter.future
         except TimeoutError:
             return self._too_long(waiter, max_wait_s)
@@ -365,7 +372,7 @@ class Gate:
         """A forked child has nobody waiting and nothing in flight."""
         self._reset()
 
-    def _at_once(self, tokens: float) -> Permit | None:
+    def _at_once(self, tokens: float, waited_s: float = 0.0) -> Permit | None:
         """A permit without queueing, when nobody is before us."""
         ceiling = self.state.run(lambda lane: lane.ceiling("tokens"), float("inf"))
         if tokens > ceiling:
@@ -376,7 +383,7 @@ class Gate:
         with self._lock:
             if self._waiting or self._in_flight >= self.concurrency:
                 return None
-            waiter = Waiter(tokens, self.clock())
+            waiter = Waiter(tokens, self.clock() - waited_s)
             return waiter.permit if self._try(waiter) == 0 else None
 
     def _try(self, waiter: Waiter) -> float:

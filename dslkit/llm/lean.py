@@ -98,7 +98,7 @@ class LeanAsyncOpenAI(AsyncOpenAI):
 
     async def _in_common(self, path: str) -> _Common | None:
         """Of requests to ``path``; None for clients whose requests differ by more than their body."""
-        made_for = (path, self.api_key, self._base_url, self.timeout)
+        made_for = (path, self.api_key, self._base_url, self.timeout, self.organization, self.project)
         if self._common is not None and self._common.made_for == made_for:
             return self._common
         if self._api_key_provider or self._provider_runtime or self._workload_identity_auth or self.custom_auth:

@@ -49,7 +49,10 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
     async def _take(self, step: Step) -> object:
         match step:
             case Admit(gate, tokens, again, attribution, max_wait_s):
-                permit = await gate.admit(tokens, priority=attribution.priority, again=again, max_wait_s=max_wait_s)
+                waited_s = door.waited_s()
+                permit = await gate.admit(
+                    tokens, priority=attribution.priority, again=again, max_wait_s=max_wait_s, waited_s=waited_s
+                )
                 door.through()
                 return permit
             case Send(request, permit):

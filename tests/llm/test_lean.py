@@ -182,3 +182,14 @@ async def test_raw_responses_and_keys_that_are_asked_for_each_time() -> None:
         assert (raw.headers["x-request-id"], raw.parse().choices[0].message.content) == ("req_7", "Hi")
         await client.chat.completions.create(**ask)
     assert [request.headers["authorization"] for request in echo.heard] == ["Bearer sk-1", "Bearer sk-2"]
+
+
+async def test_a_client_that_was_changed_sends_what_it_is_now() -> None:
+    mine, other = Echo(), Echo()
+    async with ours(mine) as client, theirs(other) as sdk:
+        for changed in (client, sdk):
+            await changed.chat.completions.create(model="m", messages=HELLO)  # type: ignore[arg-type]
+            changed.organization, changed.project = "org-1", "project-1"
+            await changed.chat.completions.create(model="m", messages=HELLO)  # type: ignore[arg-type]
+    assert mine.heard[1].headers["openai-organization"] == "org-1"
+    assert as_sent(mine.heard[1]) == as_sent(other.heard[1])
