@@ -10,6 +10,7 @@ compaction; so it is taken no more often than its own cost allows.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -189,9 +190,14 @@ class Live:
         self._follower = ledger.follower(tuple(_KINDS))
         self._views: Views | None = None
         self._due = 0.0
+        self._lock = threading.Lock()  # a notebook may ask while its monitor looks by itself
 
     def look(self) -> Status:
         """The status now; LedgerError when the ledger cannot be read."""
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> Status:
         now = self._now()
         fresh = [record for record in self._follower.look() if not record.get("cache_hit")]
         if self._views is None or self._clock() >= self._due:

@@ -42,6 +42,7 @@ _COLUMNS = ("id", "requirement", "inputs", "outputs", "related_nodes", "tags")
 _PROBLEMS_SHOWN = 10
 _ID_LENGTH = 120
 _SLUG_LENGTH = 40
+_SLUG_BYTES = _ID_LENGTH - len("-01234567")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
@@ -163,7 +164,7 @@ def _identity(cell: object, messages: tuple[str, ...]) -> str:
 def _named_by(messages: tuple[str, ...]) -> str:
     """By content, not by position: a line put in before others leaves their names, and so their results, alone."""
     words = re.findall(r"\w+", unicodedata.normalize("NFC", messages[0]).lower())
-    slug = "-".join(words)[:_SLUG_LENGTH].strip("-_") or "requirement"
+    slug = "-".join(words)[:_SLUG_LENGTH].encode()[:_SLUG_BYTES].decode(errors="ignore").strip("-_") or "requirement"
     digest = hashlib.sha256("\0".join(messages).encode()).hexdigest()
     return f"{slug}-{digest[:8]}"
 

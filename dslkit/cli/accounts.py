@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
+from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -139,7 +139,7 @@ def _follow(run: str | None, *, as_json: bool) -> NoReturn:
         for call in follower.look():
             if run is None or call.get("run_id") == run:
                 put(json.dumps(logged(call)) if as_json else _line(logged(call)))
-        time.sleep(LOOK_SECONDS)
+        sleep(LOOK_SECONDS)
 
 
 def _line(call: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -140,3 +141,11 @@ def test_all_running_runs_are_shown_with_what_they_came_to(tmp_path: Path) -> No
     assert [run["run_id"] for run in runs] == ["r2", "r1"]
     assert (runs[1]["items"], runs[1]["verdicts"], runs[1]["requirements"]) == (2, {"clean": 2}, "wishes.txt")
     assert str(runs[1]["spent"]) == "0.150000000"
+
+
+def test_several_threads_may_look(tmp_path: Path) -> None:
+    """A monitor looks by itself while its notebook asks."""
+    live = live_of(Ledger(tmp_path), Hands())
+    with ThreadPoolExecutor(4) as pool:
+        looks = list(pool.map(lambda _: live.look(), range(40)))
+    assert {status.attempts for status in looks} == {0}

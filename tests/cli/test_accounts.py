@@ -112,7 +112,7 @@ def test_log_follows(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, capsys: py
         recorder.reserve(known)
         recorder.settle(end)
 
-    monkeypatch.setattr(accounts.time, "sleep", meanwhile)
+    monkeypatch.setattr(accounts, "sleep", meanwhile)
     with pytest.raises(_LookedEnoughError):
         accounts.log(follow=True)
     line = (
