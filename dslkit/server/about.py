@@ -41,14 +41,14 @@ async def _ready(request: Request) -> Reply:
 
 
 ROUTES = (
-    Route(method="get", path="/api/v1/info", act=_info, summary="What this service is", answer=Info),
-    Route(method="get", path="/health", act=_health, summary="It lives", answer=Health, public=True, limited=False),
+    Route("get", "/api/v1/info", _info, "What this service is", Info),
+    Route("get", "/health", _health, "It lives", Health, public=True, limited=False),
     Route(
-        method="get",
-        path="/health/ready",
-        act=_ready,
-        summary="Whether work can be done: 503 when not",
-        answer=Readiness,
+        "get",
+        "/health/ready",
+        _ready,
+        "Whether work can be done: 503 when not",
+        Readiness,
         also={503: Readiness},
         limited=False,
     ),

@@ -23,6 +23,10 @@ class Client:
 
     name: str
     number: int
+    address: Address | None
+
+
+_LOCAL = Client(LOCAL, 0, None)
 
 
 def client_of(peer: str, header: Callable[[str], str | None], trusted: Sequence[Network]) -> Client:
@@ -31,41 +35,28 @@ def client_of(peer: str, header: Callable[[str], str | None], trusted: Sequence[
     ``X-Forwarded-For`` is read from its end, where our own proxies wrote, up to the first that is none of them: what
     stands before that is hearsay.
     """
-    if not trusted or not _within(peer, tuple(trusted)):
-        return _client(peer)
+    client = _named(peer) or _LOCAL
+    if not _within(client, trusted):
+        return client
     chain = header("X-Forwarded-For")
     if not chain:
-        named = _address((header("X-Real-IP") or "").strip())
-        return _client(str(named)) if named else _client(peer)
-    client = peer
+        return _named((header("X-Real-IP") or "").strip()) or client
     for hop in reversed(chain.split(",")[-_HOPS:]):
-        address = _address(hop.strip())
-        if address is None:
+        named = _named(hop.strip())
+        if named is None:
             break
-        client = str(address)
-        if not _within(client, tuple(trusted)):
+        client = named
+        if not _within(client, trusted):
             break
-    return _client(client)
+    return client
 
 
-@lru_cache(maxsize=4096)
-def _within(peer: str, networks: tuple[Network, ...]) -> bool:
-    address = _address(peer)
-    return address is not None and any(address in network for network in networks)
-
-
-@lru_cache(maxsize=4096)
-def _client(name: str) -> Client:
-    address = _address(name)
-    if address is None:
-        return Client(LOCAL, 0)
-    if isinstance(address, IPv4Address):
-        return Client(str(address), int(address))
-    return Client(str(address), (1 << 64) | int(address) >> 64)
+def _within(client: Client, networks: Sequence[Network]) -> bool:
+    return client.address is not None and any(client.address in network for network in networks)
 
 
 @lru_cache(maxsize=16_384)
-def _address(text: str) -> Address | None:
+def _named(text: str) -> Client | None:
     """An address, also with a port or in brackets as some proxies write it; one of IPv4 within IPv6 is that of IPv4."""
     bare = text
     if text.startswith("["):
@@ -76,4 +67,6 @@ def _address(text: str) -> Address | None:
         address = ip_address(bare.partition("%")[0])
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+    address = getattr(address, "ipv4_mapped", None) or address
+    number = int(address) if isinstance(address, IPv4Address) else (1 << 64) | int(address) >> 64
+    return Client(str(address), number, address)

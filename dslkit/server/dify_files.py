@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dslkit.dify.check import verdict
@@ -18,12 +17,10 @@ from dslkit.server.models import (
     ConvertQuery,
     Counts,
     Features,
-    FindingOut,
     ImportAnswer,
     ImportMetadata,
     NodeType,
     NodeTypes,
-    RepairOut,
     ValidateAnswer,
     ValidateQuery,
 )
@@ -34,17 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dslkit.dify.engine import Engine
-    from dslkit.records import Finding, Repair
+    from dslkit.records import Finding
 
 _ROOT = "/api/v1/dify"
-
-
-def _findings(found: Iterable[Finding]) -> list[FindingOut]:
-    return [FindingOut(**asdict(finding)) for finding in found]
-
-
-def _repairs(made: Iterable[Repair]) -> list[RepairOut]:
-    return [RepairOut(**asdict(repair)) for repair in made]
 
 
 def _texts(found: Iterable[Finding], severity: str) -> list[str]:
@@ -79,7 +68,7 @@ def _validated(text: bytes, engine: Engine | None) -> ValidateAnswer:
         stats=Counts(node_count=len(types), edge_count=edges, node_types=sorted(set(types) - {""})),
         verdict=verdict(found, run),
         engine=run.status,
-        findings=_findings(found),
+        findings=list(found),
     )
 
 
@@ -102,13 +91,10 @@ def _converted(text: bytes, query: ConvertQuery) -> ConvertAnswer:
     except ValueError as error:
         raise ProblemError(422, f"It has no graph: {error}") from None
     return ConvertAnswer(
-        dsl=workflow.document,
-        yaml=workflow.yaml,
+        **_taken(workflow),
         plan=plan,
         metadata={"source_format": form, "conversion_time": round(time.perf_counter() - began, 4)},
         warnings=_texts(workflow.findings, "warning"),
-        findings=_findings(workflow.findings),
-        repairs=_repairs(workflow.repairs),
     )
 
 
@@ -124,8 +110,7 @@ def _imported(text: bytes) -> ImportAnswer:
         raise _unreadable(workflow)
     types, edges = _graph(document)
     return ImportAnswer(
-        dsl=document,
-        yaml=workflow.yaml,
+        **_taken(workflow),
         metadata=ImportMetadata(
             app_name=str(app.get("name", "")),
             app_mode=str(app.get("mode", "")),
@@ -139,9 +124,12 @@ def _imported(text: bytes) -> ImportAnswer:
                 has_dependencies=bool(document.get("dependencies")),
             ),
         ),
-        findings=_findings(workflow.findings),
-        repairs=_repairs(workflow.repairs),
     )
+
+
+def _taken(workflow: Workflow) -> dict[str, Any]:
+    found, made = list(workflow.findings), list(workflow.repairs)
+    return {"dsl": workflow.document, "yaml": workflow.yaml, "findings": found, "repairs": made}
 
 
 def _unreadable(workflow: Workflow) -> ProblemError:
@@ -162,30 +150,17 @@ async def _node_types(_: Request) -> NodeTypes:
 
 ROUTES = (
     Route(
-        method="post",
-        path=f"{_ROOT}/validate",
-        act=_validate,
-        summary="Check a Dify app",
-        query=ValidateQuery,
-        document=True,
-        answer=ValidateAnswer,
+        "post", f"{_ROOT}/validate", _validate, "Check a Dify app", ValidateAnswer, query=ValidateQuery, document=True
     ),
     Route(
-        method="post",
-        path=f"{_ROOT}/convert",
-        act=_convert,
-        summary="Make a Dify app of a plan, and a plan of a Dify app",
+        "post",
+        f"{_ROOT}/convert",
+        _convert,
+        "Make a Dify app of a plan, and a plan of a Dify app",
+        ConvertAnswer,
         query=ConvertQuery,
         document=True,
-        answer=ConvertAnswer,
     ),
-    Route(
-        method="post",
-        path=f"{_ROOT}/import",
-        act=_import,
-        summary="Take a Dify app in: repaired, described",
-        document=True,
-        answer=ImportAnswer,
-    ),
-    Route(method="get", path=f"{_ROOT}/node-types", act=_node_types, summary="The kinds of node", answer=NodeTypes),
+    Route("post", f"{_ROOT}/import", _import, "Take a Dify app in: repaired, described", ImportAnswer, document=True),
+    Route("get", f"{_ROOT}/node-types", _node_types, "The kinds of node", NodeTypes),
 )

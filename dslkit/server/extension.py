@@ -49,11 +49,12 @@ class DslkitService(ExtensionApp):
             paths.add(path, RouteHandler, {"routes": routes})
         paths.add("/reports/", ReportsHandler, {})
         paths.add("/reports/{name}", ReportsHandler, {})
-        ours = PathMatches(re.escape(base) + r"(api/v1|health|reports)(/.*)?")
+        ours = PathMatches(re.escape(base) + r"(?:api/v1|health|reports)(?:/.*)?")
         # Jupyter's own add_handlers looks into handlers for authentication: ours see to it in prepare.
         web.Application.add_handlers(application, ".*$", [Rule(ours, paths)])
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 - Jupyter's hook
+        self.service.observe()
         if self.warm:
             self.service.pool.warm()
 

@@ -49,20 +49,18 @@ class ServiceHandler(APIHandler):
 
     public = False
     limited = True
+    _quota: tuple[tuple[str, str], ...] = ()
 
     def set_default_headers(self) -> None:
         """Headers of every answer, errors too: Tornado clears them before it writes one."""
         super().set_default_headers()
         self.set_header("X-Request-ID", self.request_id)
         self.set_header("Cache-Control", "no-store")
-        for name, value in getattr(self, "_quota", ()):
-            self.set_header(name, value)
+        self._tell_quota()
 
-    @property
-    def service(self) -> Service:
-        """What all requests share."""
-        service: Service = self.settings[SETTING]
-        return service
+    def _tell_quota(self) -> None:
+        for name, value in self._quota:
+            self.set_header(name, value)
 
     @cached_property
     def request_id(self) -> str:
@@ -72,6 +70,7 @@ class ServiceHandler(APIHandler):
     def initialize(self, **_: Any) -> None:
         """The request is here."""
         self.gone = asyncio.Event()
+        self.service: Service = self.settings[SETTING]
         self.service.entered()
         peer = self.request.connection.context.address  # type: ignore[union-attr]  # before trust_xheaders rewrites it
         self._client = self.service.client(peer[0] if isinstance(peer, tuple) else "", self.request.headers.get)
@@ -96,8 +95,7 @@ class ServiceHandler(APIHandler):
             ("X-RateLimit-Remaining", str(admission.remaining)),
             ("X-RateLimit-Reset", reset),
         )
-        for name, value in self._quota:
-            self.set_header(name, value)
+        self._tell_quota()
         if not admission.admitted:
             raise ProblemError(
                 429,
@@ -195,6 +193,8 @@ class ServiceHandler(APIHandler):
         self.service.left()
         raised: Any = getattr(self, "_raised", None)
         own = raised is not None and not isinstance(raised[1], web.HTTPError)
+        if own and status >= _SERVER_ERROR:
+            self.service.report(raised[1], self.request_id)
         seconds = time.time() - self.request._start_time  # noqa: SLF001 - request_time() stands still once it is over
         entry.answered(self.service.settings.log_format, status, seconds, raised if own else None)
 

@@ -6,14 +6,13 @@ import asyncio
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from dslkit.server.models import JobStatus
+    from dslkit.server.models import EventName, JobStatus
 
-EventName = Literal["queued", "started", "stage", "retry", "done", "failed", "cancelled"]
 FINISHED_KEPT = 256
 FINISHED_KEPT_S = 3600.0
 _END: Mapping[str, JobStatus] = {"done": "done", "failed": "failed", "cancelled": "cancelled"}

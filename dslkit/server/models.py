@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 
-from dslkit.records import AppMode, Complexity, EngineStatus, Severity, Verdict
+from dslkit.records import AppMode, Complexity, EngineStatus, Finding, Repair, Verdict
 
 PATTERN_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+EventName = Literal["queued", "started", "stage", "retry", "done", "failed", "cancelled"]
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50_000)]
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]  # fits into a URL
@@ -52,25 +53,6 @@ class GenerateQuery(BaseModel):
     wait: bool = Field(default=True, description="answer when it is done; false: 202 and where to ask for it")
 
 
-class FindingOut(BaseModel):
-    """One thing the check has to say."""
-
-    code: str
-    severity: Severity
-    message: str
-    remedy: str
-    node: str | None
-    path: str | None
-
-
-class RepairOut(BaseModel):
-    """One change made without a model."""
-
-    code: str
-    message: str
-    node: str | None
-
-
 class Metadata(BaseModel):
     """About a generated workflow."""
 
@@ -93,8 +75,8 @@ class GenerateAnswer(BaseModel):
     metadata: Metadata
     verdict: Verdict = Field(description="working: no error found, and run to its end on Dify's engine")
     engine: EngineStatus
-    findings: list[FindingOut]
-    repairs: list[RepairOut]
+    findings: list[Finding]
+    repairs: list[Repair]
     suggestions: list[str] = Field(description="what to do about the findings")
     quality_score: float | None = Field(default=None, description="always null: `verdict` takes its place")
     generation_time: float = Field(description="seconds")
@@ -115,7 +97,7 @@ class JobAccepted(BaseModel):
 class Event(BaseModel):
     """One step of a job."""
 
-    event: Literal["queued", "started", "stage", "retry", "done", "failed", "cancelled"]
+    event: EventName
     stage: str | None = Field(default=None, description="the agent that is asked")
     seconds: float = Field(description="since the job was taken on")
 
@@ -308,7 +290,7 @@ class ValidateAnswer(BaseModel):
     stats: Counts
     verdict: Verdict
     engine: EngineStatus
-    findings: list[FindingOut]
+    findings: list[Finding]
 
 
 class ConvertQuery(BaseModel):
@@ -318,16 +300,21 @@ class ConvertQuery(BaseModel):
     mode: AppMode = "workflow"
 
 
-class ConvertAnswer(BaseModel):
-    """The same workflow as Dify document, as YAML and in short form."""
+class Taken(BaseModel):
+    """A document as it was taken in: repaired where no model is needed for it."""
 
     dsl: Document
     yaml: str
+    findings: list[Finding]
+    repairs: list[Repair]
+
+
+class ConvertAnswer(Taken):
+    """The same workflow as Dify document, as YAML and in short form."""
+
     plan: dict[str, Any]
     metadata: dict[str, Any]
     warnings: list[str]
-    findings: list[FindingOut]
-    repairs: list[RepairOut]
 
 
 class Features(BaseModel):
@@ -350,14 +337,10 @@ class ImportMetadata(BaseModel):
     features: Features
 
 
-class ImportAnswer(BaseModel):
-    """A document as it was taken in: repaired where no model is needed for it."""
+class ImportAnswer(Taken):
+    """And what it says of itself."""
 
-    dsl: Document
-    yaml: str
     metadata: ImportMetadata
-    findings: list[FindingOut]
-    repairs: list[RepairOut]
 
 
 class NodeType(BaseModel):

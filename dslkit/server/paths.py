@@ -32,6 +32,7 @@ class _Streamed(ServiceHandler):
         self._refusal: web.HTTPError | None = None
         self._chunks: list[bytes] = []
         self._size = 0
+        self._unheard = False
 
     async def prepare(self) -> None:  # type: ignore[override]  # as Jupyter's own handlers do
         """Refuse at once what is announced to be too large, else hear it out."""
@@ -41,7 +42,14 @@ class _Streamed(ServiceHandler):
         except web.HTTPError as refusal:
             self._refusal = refusal
         if not announced.isdecimal() or int(announced) > self._most:
+            self._unheard = True
             raise self._refusal or self._too_large()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """As everywhere; where a body was not heard out the connection ends, and the client must know."""
+        if self._unheard:
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep the body as long as anybody will want it."""

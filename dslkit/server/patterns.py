@@ -116,39 +116,20 @@ async def _delete(request: Request) -> PatternAdded:
 
 
 ROUTES = (
-    Route(method="get", path=f"{_ROOT}/list", act=_list, summary="All patterns", answer=PatternList),
+    Route("get", f"{_ROOT}/list", _list, "All patterns", PatternList),
+    Route("get", f"{_ROOT}/search", _search, "Patterns nearest in meaning", SearchAnswer, query=SearchQuery),
     Route(
-        method="get",
-        path=f"{_ROOT}/search",
-        act=_search,
-        summary="Patterns nearest in meaning",
-        query=SearchQuery,
-        answer=SearchAnswer,
-    ),
-    Route(
-        method="get",
-        path=f"{_ROOT}/recommend",
-        act=_recommend,
-        summary="Up to three patterns to start from",
+        "get",
+        f"{_ROOT}/recommend",
+        _recommend,
+        "Up to three patterns to start from",
+        RecommendAnswer,
         query=RecommendQuery,
-        answer=RecommendAnswer,
     ),
-    Route(method="get", path=f"{_ROOT}/statistics", act=_statistics, summary="Counts of patterns", answer=Statistics),
-    Route(method="post", path=f"{_ROOT}/add", act=_add, summary="Add a pattern", body=PatternIn, answer=PatternAdded),
+    Route("get", f"{_ROOT}/statistics", _statistics, "Counts of patterns", Statistics),
+    Route("post", f"{_ROOT}/add", _add, "Add a pattern", PatternAdded, body=PatternIn),
+    Route("get", f"{_ROOT}/{{pattern_id}}", _get, "One pattern with its plan", PatternOut, problems=(404,)),
     Route(
-        method="get",
-        path=f"{_ROOT}/{{pattern_id}}",
-        act=_get,
-        summary="One pattern with its plan",
-        answer=PatternOut,
-        problems=(404,),
-    ),
-    Route(
-        method="delete",
-        path=f"{_ROOT}/{{pattern_id}}",
-        act=_delete,
-        summary="Delete a pattern of your own",
-        answer=PatternAdded,
-        problems=(404, 409),
+        "delete", f"{_ROOT}/{{pattern_id}}", _delete, "Delete a pattern of your own", PatternAdded, problems=(404, 409)
     ),
 )

@@ -63,22 +63,24 @@ class ReportsHandler(ServiceHandler):
 
 def _page(folder: Path, name: str) -> bytes | None:
     """The file of that name in the folder itself; a link that leads out of it is none."""
+    return (folder / name).read_bytes() if _is_page(folder, name) else None
+
+
+def _is_page(folder: Path, name: str) -> bool:
     try:
         path = (folder / name).resolve()
+        return path.parent == folder.resolve() and path.suffix == ".html" and path.is_file()
     except (OSError, ValueError):  # no name of a file at all
-        return None
-    if path.parent != folder.resolve() or path.suffix != ".html" or not path.is_file():
-        return None
-    return path.read_bytes()
+        return False
 
 
 def _index(folder: Path) -> bytes:
-    found = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime, reverse=True)
+    names = [path.name for path in folder.glob("*.html") if _is_page(folder, path.name)]
+    found = sorted(((folder / name).stat().st_mtime, name) for name in names)
     rows = [
-        f'<tr><td><a href="{quote(path.name)}">{escape(path.stem)}</a>'
-        f"<td>{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M} UTC"
-        for path in found
-        if _page(folder, path.name) is not None
+        f'<tr><td><a href="{quote(name)}">{escape(name.removesuffix(".html"))}</a>'
+        f"<td>{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
+        for at, name in reversed(found)
     ]
     body = f"<table>{''.join(rows)}</table>" if rows else "<p>None yet: <code>dslkit report -o reports/one.html</code>"
     return f"{_HEAD}{body}</html>".encode()

@@ -33,12 +33,23 @@ def set_up(form: Format) -> None:
     for handler in list(LOGGER.handlers):
         LOGGER.removeHandler(handler)
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(message)s" if form == "json" else "%(asctime)s %(levelname)-7s %(message)s")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Plain("%(message)s") if form == "json" else _Plain("%(asctime)s %(levelname)-7s %(message)s"))
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
+
+
+class _Plain(logging.Formatter):
+    """Times in UTC; of the same second they are made once."""
+
+    _second, _text = -1, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - its signature
+        """As ``2026-11-25 08:30:00,123``."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second))
+        return f"{self._text},{int(record.msecs):03d}"
 
 
 @dataclass(frozen=True, slots=True)

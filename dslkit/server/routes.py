@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
@@ -41,14 +41,13 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     events_of: Job | None = None
-    since: int = 0
     cancels: bool = False  # the job, when the client leaves
 
 
 Act = Callable[[Request], Awaitable[BaseModel | Reply]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Route:
     """``query`` and ``body`` are models of what comes in, ``answer`` of what goes out.
 
@@ -61,6 +60,7 @@ class Route:
     act: Act
     summary: str
     answer: type[BaseModel] | None  # None: nothing but events
+    _: KW_ONLY
     status: int = 200
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from dslkit.server.models import UsageStats
     from dslkit.settings import Settings
 
+_log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
 ANSWER_S = 10.0  # to take an answer that is ready; a client that is slower is cut off when we stop
 
@@ -40,6 +43,8 @@ class Service:
         self._in_flight = 0
         self._answered = asyncio.Event()
         self._answered.set()
+        self._observing = contextlib.ExitStack()
+        self._reporting = ThreadPoolExecutor(1, "dslkit-sentry")
         self._searching = ThreadPoolExecutor(1, "dslkit-knowledge")  # Chroma is not asked from two threads at once
 
     def client(self, peer: str, header: Callable[[str], str | None]) -> Client:
@@ -80,6 +85,24 @@ class Service:
 
         return Knowledge(self.settings.home)
 
+    def observe(self) -> None:
+        """Export traces from now on, where the environment names a collector."""
+        if any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
+            from dslkit.telemetry.exporting import exporting  # noqa: PLC0415 - with the ledger
+
+            self._observing.enter_context(exporting(self.settings.home, _log.warning))
+
+    def report(self, error: BaseException, request_id: str) -> None:
+        """Tell Sentry of an error of ours, where SENTRY_DSN names a project; nobody waits for that."""
+        if self.settings.sentry_dsn is not None:
+            self._reporting.submit(self._told, self.settings.sentry_dsn.get_secret_value(), error, request_id)
+
+    @staticmethod
+    def _told(dsn: str, error: BaseException, request_id: str) -> None:
+        from dslkit.telemetry.errors import Reporter  # noqa: PLC0415 - with the ledger
+
+        Reporter(dsn, _log.warning).crash(error, request_id=request_id)
+
     def entered(self) -> None:
         """A request is under way."""
         self._in_flight += 1
@@ -102,3 +125,5 @@ class Service:
         engine: Any = vars(self).get("engine")
         if engine is not None:
             engine.close()
+        await asyncio.to_thread(self._observing.close)
+        await asyncio.to_thread(self._reporting.shutdown)

@@ -16,11 +16,5 @@ ROUTES: tuple[Route, ...] = (
     *patterns.ROUTES,
     *dify_files.ROUTES,
     *about.ROUTES,
-    Route(
-        method="get",
-        path="/api/v1/openapi.json",
-        act=_openapi,
-        summary="This document",
-        answer=OpenApi,
-    ),
+    Route("get", "/api/v1/openapi.json", _openapi, "This document", OpenApi),
 )

@@ -90,11 +90,13 @@ def test_reports_are_shown_and_nothing_beside_them(serve: Callable[..., Served],
     (reports / "notes.txt").write_text("no page", encoding="utf-8")
     (tmp_path / "secret.html").write_text("secret", encoding="utf-8")
     (reports / "link.html").symlink_to(tmp_path / "secret.html")
+    (reports / "dangling.html").symlink_to("nowhere")
     server = serve(DSLKIT_REPORTS=str(reports))
     with server.client() as client:
         index = client.get("/reports/")
         assert "one &amp; two" in index.text
         assert "link" not in index.text
+        assert "dangling" not in index.text
         page = client.get("/reports/one%20%26%20two.html")
         assert (page.text, page.headers["Content-Type"]) == ("<h1>Costs</h1>", "text/html; charset=utf-8")
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
