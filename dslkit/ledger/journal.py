@@ -162,6 +162,7 @@ class Journal:
         self._segment: Segment | None = None
         self._retired: list[Segment] = []
         self._backlog: deque[tuple[bytes, Callable[[], object]]] = deque(maxlen=BACKLOG_LINES)
+        self._busy = False  # a line is being written, or room made for lines
         self._lost = 0
         self._appended = 0
         self._durable = 0
@@ -184,8 +185,11 @@ class Journal:
         ``then`` runs once the line is in a segment and before that segment can be rotated: it notes what is open.
         """
         with self._lock:
-            if self._backlog or not self._write(line, then):
+            if self._busy or self._backlog or not self._write(line, then):
                 self._keep(line, then)
+            elif self._backlog:
+                with contextlib.suppress(OSError):  # then it waits as ever
+                    self._drain()
             self._appended += 1
         if not self._work.is_set():
             self._wake()
@@ -197,13 +201,21 @@ class Journal:
 
     def _write(self, line: bytes, then: Callable[[], object]) -> bool:
         try:
-            self._ready().append(line)
+            self._put(line, then)
         except OSError as error:
             if not self._backlog:
                 _log.error("The ledger cannot be written (%s); records wait in memory", error)
             return False
-        then()
         return True
+
+    def _put(self, line: bytes, then: Callable[[], object]) -> None:
+        """Write a line; what the collector of garbage brings in the middle of that must not go to the same place."""
+        self._busy = True
+        try:
+            self._ready().append(line)
+            then()
+        finally:
+            self._busy = False
 
     def _ready(self) -> Segment:
         segment = self._segment
@@ -240,11 +252,10 @@ class Journal:
             if self._durable >= wanted and not self._retired:
                 return None
             try:
+                self._make_room()
                 self._drain()
                 with self._lock:
                     target, segment = self._appended, self._segment
-                    if segment is not None:
-                        segment.make_room()
                 while self._retired:
                     self._retired[0].seal()
                     del self._retired[0]
@@ -256,10 +267,21 @@ class Journal:
             self._durable = target
         return None
 
+    def _make_room(self) -> None:
+        with self._lock:
+            if self._segment is not None:
+                self._busy = True
+                try:
+                    self._segment.make_room()
+                finally:
+                    self._busy = False
+
     def _forget_deleted(self, segment: Segment) -> None:
         """Somebody removed the ledger while we write: what comes from now on must not go the same way."""
         if os.fstat(segment.descriptor).st_nlink == 0:
             with self._lock:
+                if self._segment is not segment:
+                    return  # it has had its time, and is sealed next
                 self._segment = None
             segment.abandon()
             _log.error("Somebody deleted the ledger segment %s; a new one is begun in %s", segment.name, self._folder)
@@ -270,9 +292,8 @@ class Journal:
             with self._lock:
                 if self._backlog:
                     line, then = self._backlog[0]
-                    self._ready().append(line)
+                    self._put(line, then)
                     self._backlog.popleft()
-                    then()
 
     def _wake(self) -> None:
         self._work.set()

@@ -7,6 +7,7 @@ import os
 import threading
 from datetime import timedelta, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from ledger_writing import NOON, call, end, in_process, item, run, start
 
 from dslkit.errors import LedgerError, UsageError
-from dslkit.ledger import Ledger
+from dslkit.ledger import Ledger, journal
 from dslkit.ledger.meanings import MEANINGS
 from dslkit.records import Finding, Judgement, Repair, Usage
 
@@ -441,3 +442,34 @@ def test_keys_are_not_kept_as_ids(ledger: Ledger, label: str) -> None:
     call(ledger.recorder(), ending={"response_id": label})
     ((kept,),) = ledger.sql("SELECT response_id FROM calls").fetchall()
     assert "[removed]" in kept
+
+
+def test_what_settles_in_the_middle_of_a_write_is_recorded_too(
+    home: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector of garbage may close a stream, which settles, between the write of a line and what follows it."""
+    recorder = ledger.recorder()
+    streams = [start(stream=True, stage="s" * number) for number in range(300)]
+    for stream in streams:
+        recorder.reserve(stream)
+    collected = 0
+
+    def pwrite(descriptor: int, data: bytes, at: int) -> int:
+        nonlocal collected
+        written = os.pwrite(descriptor, data, at)
+        if streams:
+            collected += 1
+            recorder.settle(end(streams.pop()))
+        return written
+
+    monkeypatch.setattr(journal, "os", SimpleNamespace(**{**vars(os), "pwrite": pwrite}))
+    while streams:
+        call(recorder)
+        recorder.flush()  # makes room, too
+    calls = ledger.usage().total_requests
+    recorder.close()
+    ledger.compact()
+    assert ledger.verify().findings == ()
+    assert ledger.usage().total_requests == calls
+    assert ledger.sql("SELECT DISTINCT outcome FROM calls").fetchall() == [("ok",)]
+    assert collected == 300
