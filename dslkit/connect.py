@@ -65,7 +65,7 @@ def async_openai_client(
     """A plain AsyncOpenAI whose every attempt is throttled, retried and recorded.
 
     ``options`` are fields of ``Connection`` (``answer``, ``limits``, ``cache``, …) or arguments of AsyncOpenAI
-    (``api_key``, ``base_url``, ``timeout``, …).  Raises SettingsError when a key is needed and missing.
+    (``api_key``, ``base_url``, ``timeout``, ``max_retries``, …).  Raises SettingsError when a key is missing.
     """
     wiring = _Wiring(connection, settings, options)
     return clients.async_client(wiring.seam(), inner=wiring.inner(), **wiring.openai_options())
@@ -159,6 +159,11 @@ class _Wiring:
 
     def __init__(self, connection: Connection | None, settings: Settings | None, options: Mapping[str, Any]) -> None:
         own, self.options = _split(options, Connection)
+        retries = self.options.pop("max_retries", None)
+        if retries is not None:  # of the SDK, whose own layer is switched off
+            own.setdefault("retry", replace(_STUBBORN, failures=retries + 1))
+        if "http_client" in self.options:
+            raise TypeError("http_client is dslkit's own: pass dslkit.http_client() to a library that needs one")
         self._settings = settings or load_settings()
         self._connection = replace(connection or Connection(), **own)
 

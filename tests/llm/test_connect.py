@@ -14,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 from dslkit.connect import Connection, async_http_client, async_openai_client, http_client, openai_client
 from dslkit.errors import SettingsError
 from dslkit.ledger import Ledger
+from dslkit.llm.client import seam_of
 from dslkit.llm.limits import UNLIMITED, Limits
 from dslkit.llm.transport import AsyncSeamTransport, SeamTransport
 from dslkit.settings import Settings
@@ -41,6 +42,21 @@ def test_key_and_address_come_from_the_settings(monkeypatch: pytest.MonkeyPatch)
         assert client.max_retries == 0
     with openai_client(api_key="sk-own", base_url="http://127.0.0.1:2/v1") as client:
         assert (client.api_key, str(client.base_url)) == ("sk-own", "http://127.0.0.1:2/v1/")
+
+
+async def test_the_sdks_number_of_retries_is_ours() -> None:
+    made: tuple[Any, ...] = (
+        openai_client(answer=str, max_retries=3),
+        async_openai_client(answer=str, max_retries=3),
+        http_client(answer=str, max_retries=3),
+    )
+    for client in made:
+        seam = seam_of(client)
+        assert seam is not None
+        assert seam.retry.failures == 4
+        assert getattr(client, "max_retries", 0) == 0
+    with pytest.raises(TypeError, match=r"dslkit\.http_client"):
+        openai_client(answer=str, http_client=None)
 
 
 async def test_proxies_are_wrapped_too(monkeypatch: pytest.MonkeyPatch) -> None:
