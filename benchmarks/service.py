@@ -93,16 +93,22 @@ def ask(line: http.client.HTTPConnection, path: str, body: object = None, **head
 
 
 def turns(port: int, path: str, count: int, base: int) -> float:
-    """Seconds a request takes over one connection, one after the other; each from another address."""
-    line = http.client.HTTPConnection("127.0.0.1", port)
-    begun = time.perf_counter()
-    for number in range(count):
-        address = base + number
-        status, _ = ask(
-            line, path, **{"X-Forwarded-For": f"10.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"}
-        )
-        assert status == 200, status
-    return (time.perf_counter() - begun) / count
+    """Seconds a request takes over one connection, one after the other; each from another address.
+
+    The client does next to nothing: what http.client needs to take the headers apart is not the server's cost.
+    """
+    fixed = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begun = time.perf_counter()
+        for number in range(base, base + count):
+            address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+            line.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fixed}X-Forwarded-For: {address}\r\n\r\n".encode()
+            )
+            head = line.recv(65_536)  # one packet: head and body are written together
+            assert (head[:12], head[-1:]) == (b"HTTP/1.1 200", b"}"), head
+        return (time.perf_counter() - begun) / count
 
 
 def overhead(folder: Path) -> None:

@@ -90,3 +90,13 @@ def test_setting_up_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> Non
     set_up("text")
     ENTRY.came("text")
     assert capsys.readouterr().err.count("➡️") == 1
+
+
+def test_a_line_without_a_record_is_as_one_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("text")
+    ENTRY.answered("text", 404, 15.234)
+    LOGGER.warning("[0f0e1d2c-id] ⚠️ GET /path → 404 in 15.23s")
+    short, whole = capsys.readouterr().err.splitlines()
+    assert short[23:] == whole[23:] == " WARNING [0f0e1d2c-id] ⚠️ GET /path → 404 in 15.23s"
+    assert short[:19] <= whole[:19]
+    assert short[19] == whole[19] == ","
