@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dslkit.analysis.history import MOST_OF_A_RUN
 from dslkit.analysis.regression import Prior, Regression
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 COVERED = 0.9  # of the outcomes lie within a range
 FEWEST = 8  # items of the model itself, below which those of other models are taken too
-MOST_ITEMS, MOST_RUNS, MOST_OF_A_RUN = 400, 60, 40  # of the past, the latest first
+MOST_ITEMS, MOST_RUNS = 400, 60  # of the past, the latest first
 NO_ANSWER = 16  # tokens of output below which an item got no answer to speak of
 DRAWS = 2000
-_VALUES = 400_000  # drawn at most, which bounds the time that a large batch takes
+_VALUES = 100_000  # drawn at most, which bounds the time that a large batch takes
 
 # An item that nothing is known of: (median, spread as a factor) of its calls, input tokens for each token of its first
 # request, output tokens and seconds, by mode.  Rough on purpose: it counts as much as `_PRIOR_ROWS` items.

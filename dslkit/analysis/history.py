@@ -6,20 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from dslkit.analysis.scope import Views
 
-SAMPLE = 200  # items of a run, at most
+SAMPLE = 200  # items of a run, at most, that stand for all of what it was asked
+MOST_OF_A_RUN = 40  # that are learned from
+_LATEST_RUNS = 100  # of each model and mode
 
 _PAST = """
-  WITH sampled AS (
-    SELECT run_id, item_id, model, mode, tags['task'] AS task, started_at, ended_at, seconds,
-      count(*) OVER ran AS made, min(started_at) OVER ran AS run_began
+  WITH ran AS (
+    SELECT run_id, model, mode, count(*) AS made, min(started_at) AS run_began, min_by(
+      {'item_id': item_id, 'task': tags['task'], 'started_at': started_at, 'ended_at': ended_at, 'seconds': seconds},
+      md5(item_id), $sample) AS chosen
     FROM items
     WHERE reused_from IS NULL AND ($until IS NULL OR started_at < $until)
-    WINDOW ran AS (PARTITION BY run_id, model, mode)
-    QUALIFY row_number() OVER (PARTITION BY run_id, model, mode ORDER BY md5(item_id)) <= $sample),
+      AND ($runs IS NULL OR list_contains($runs, run_id))
+    GROUP BY run_id, model, mode
+    QUALIFY row_number() OVER (PARTITION BY model, mode ORDER BY min(started_at) DESC, run_id) <= $latest),
+  sampled AS (SELECT ran.* EXCLUDE chosen, unnest(chosen, max_depth := 2) FROM ran),
   spent AS (
     SELECT run_id, item_id, any_value(provider_name) AS provider,
       arg_min(request_bytes, (started_at, attempt)) AS first_bytes,
@@ -61,9 +67,19 @@ class PastItem:
 
 
 def past_items(views: Views, until: datetime | None = None) -> tuple[PastItem, ...]:
-    """At most `SAMPLE` items of each run, model and mode that began before ``until``: run after run, each shuffled.
+    """To learn from: at most `MOST_OF_A_RUN` items of each of the latest runs, of those that began before ``until``.
 
-    Left out are items that another run paid for, and those that needed no model.
+    They come run after run, each shuffled.  Left out are items that another run paid for, and those that needed no
+    model.
     """
-    rows = views.execute(_PAST, {"until": until, "sample": SAMPLE}).fetchall()
-    return tuple(PastItem(*row) for row in rows)
+    return _items(views, until, None, MOST_OF_A_RUN)
+
+
+def made_items(views: Views, runs: Sequence[str], until: datetime | None = None) -> tuple[PastItem, ...]:
+    """Of these runs, at most `SAMPLE` items of each model and mode, as `past_items` gives them."""
+    return _items(views, until, list(runs), SAMPLE)
+
+
+def _items(views: Views, until: datetime | None, runs: list[str] | None, sample: int) -> tuple[PastItem, ...]:
+    values = {"until": until, "runs": runs, "sample": sample, "latest": _LATEST_RUNS}
+    return tuple(PastItem(*row) for row in views.execute(_PAST, values).fetchall())

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dslkit.report.comparison import ComparisonReport, read_comparison
+    from dslkit.report.exporting import export
     from dslkit.report.page import Report, read
-    from dslkit.report.writing import export, write, write_comparison
+    from dslkit.report.writing import write, write_comparison
 
 __all__ = ["ComparisonReport", "Report", "export", "read", "read_comparison", "write", "write_comparison"]
 
 _HOMES = {
     "ComparisonReport": "comparison",
     "Report": "page",
-    "export": "writing",
+    "export": "exporting",
     "read": "page",
     "read_comparison": "comparison",
     "write": "writing",

@@ -29,7 +29,9 @@ _UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
   AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
 
 _SEVERAL = f"""{_SCOPED}
-  SELECT call_id, min(attempt) AS opening, bool_or(outcome = 'ok') AS answered
+  SELECT call_id, min(attempt) AS opening, bool_or(outcome = 'ok') AS answered,
+    count(*) FILTER (NOT cache_hit) AS attempts, sum(cost_usd) FILTER (NOT cache_hit) AS cost_usd,
+    sum(latency_s) FILTER (NOT cache_hit)::DOUBLE AS latency_s
   FROM scoped SEMI JOIN (SELECT DISTINCT call_id FROM scoped WHERE attempt > 1) USING (call_id) GROUP BY call_id
 """
 _CELLS = f"""{_SCOPED}, marked AS (

@@ -105,14 +105,13 @@ def failures(facts: Facts) -> list[Failure]:
 
 def top_calls(facts: Facts, order: Order, limit: int) -> list[CallRow]:
     """The dearest, slowest or most repeated calls; those without a value of that kind are left out."""
-    alone = f"""SELECT * FROM scoped ANTI JOIN {facts.several} USING (call_id)
-      WHERE NOT cache_hit AND {order} IS NOT NULL ORDER BY {order} DESC, call_id LIMIT $limit"""
-    if order == "attempts":
-        alone = "SELECT * FROM scoped WHERE false"
-    query = f""", kept AS (
-        ({alone}) UNION ALL SELECT * FROM scoped SEMI JOIN {facts.several} USING (call_id) WHERE NOT cache_hit),
-      whole AS (SELECT call_id, {_CALL} FROM kept GROUP BY call_id)
-      FROM whole WHERE {order} > {int(order == "attempts")} ORDER BY {order} DESC, call_id LIMIT $limit"""
+    ranked = f"SELECT call_id, {order} FROM {facts.several} WHERE {order} > {int(order == 'attempts')}"
+    if order != "attempts":
+        ranked += f""" UNION ALL SELECT call_id, {order} FROM scoped ANTI JOIN {facts.several} USING (call_id)
+          WHERE NOT cache_hit AND {order} > 0"""
+    query = f""", foremost AS ({ranked} ORDER BY {order} DESC, call_id LIMIT $limit)
+      SELECT call_id, {_CALL} FROM scoped SEMI JOIN foremost USING (call_id) WHERE NOT cache_hit
+      GROUP BY call_id ORDER BY {order} DESC, call_id"""
     return _values(CallRow, facts.ask_calls(query, limit=limit))
 
 

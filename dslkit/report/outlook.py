@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dslkit.analysis.estimate import in_hindsight
-from dslkit.analysis.history import past_items
+from dslkit.analysis.history import made_items, past_items
 from dslkit.analysis.whatif import Change, what_if
 from dslkit.report import formats
 from dslkit.report.facts import UNPRICED
@@ -78,19 +78,20 @@ class Outlook:
 def outlooks(views: Views, scope: Scope, prices: Prices, until: datetime) -> list[Outlook]:
     """Of the latest runs of a scope that asked a language model, the latest first."""
     history = past_items(views, until)
-    groups = [
-        tuple(items)
-        for (_, model, _), items in groupby(history, lambda one: (one.run_id, one.model, one.mode))
-        if model != OFFLINE_MODEL
-    ]
-    shown = [items for items in groups if _within(items[0], scope)][-LISTED_RUNS:][::-1]
-    rows = views.execute(_TAKEN, {"runs": [items[0].run_id for items in shown]}).fetchall() if shown else []
-    taken = {(row[0], row[1], row[2]): _taken(row) for row in rows}
+    groups = dict.fromkeys(_group(one) for one in history if one.model != OFFLINE_MODEL and _within(one, scope))
+    shown = list(groups)[: -LISTED_RUNS - 1 : -1]
+    if not shown:
+        return []
+    runs = [run for run, *_ in shown]
+    made = {group: tuple(items) for group, items in groupby(made_items(views, runs, until), _group)}
+    taken = {row[:3]: _taken(row) for row in views.execute(_TAKEN, {"runs": runs}).fetchall()}
     return [
-        Outlook(first.run_began, in_hindsight(history, items, prices), taken[first.run_id, first.model, first.mode])
-        for items in shown
-        for first in items[:1]
+        Outlook(made[group][0].run_began, in_hindsight(history, made[group], prices), taken[group]) for group in shown
     ]
+
+
+def _group(one: PastItem) -> tuple[str, str, str]:
+    return one.run_id, one.model, one.mode
 
 
 def _taken(row: Sequence[object]) -> Taken:

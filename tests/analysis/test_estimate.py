@@ -9,7 +9,7 @@ import pytest
 
 from dslkit.analysis.estimate import estimate, in_hindsight
 from dslkit.analysis.forecast import Speed
-from dslkit.analysis.history import past_items
+from dslkit.analysis.history import made_items, past_items
 from dslkit.batch import generate_batch
 from dslkit.batch.first_request import first_requests, frame_of
 from dslkit.batch.recipe import Recipe
@@ -46,8 +46,8 @@ def test_hindsight_says_what_the_estimate_said(tmp_path) -> None:
         wanted, Recipe(model="offline"), ledger, home, prices=Prices(), speed=Speed(), at=datetime.now(UTC)
     )
     run = make(SECOND, home, tmp_path / "out")
-    history = past_items(ledger.snapshot())
-    after = in_hindsight(history, [one for one in history if one.run_id == run], Prices())
+    views = ledger.snapshot()
+    after = in_hindsight(past_items(views), made_items(views, [run]), Prices())
     assert before.forecast is not None
     assert before.forecast.past == 2
     for figure in ("calls", "input_tokens", "output_tokens", "cost_usd", "work_s", "past"):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import forecast as benchmark
-from dslkit.analysis.forecast import MOST_ITEMS, MOST_OF_A_RUN, Asked, Speed, forecast, relevant
-from dslkit.analysis.history import PastItem
+from dslkit.analysis.forecast import MOST_ITEMS, Asked, Speed, forecast, relevant
+from dslkit.analysis.history import MOST_OF_A_RUN, PastItem
 from dslkit.analysis.rates import Rates
 from dslkit.analysis.regression import Prior, Regression
 
