@@ -102,9 +102,11 @@ def _is_number(cell: object) -> bool:
 
 
 def write_output(text: str, output: Path | None) -> None:
-    """A file as result: into ``output``, whole or not at all, or to standard output."""
+    """A file as result: into ``output``, whole or not at all, or to standard output.  It is UTF-8 in any locale."""
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
         return
     from dslkit.batch.artefact import write_whole
 

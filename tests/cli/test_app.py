@@ -15,6 +15,8 @@ from dslkit.cli.terminal import plain
 from dslkit.errors import AccountError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Dslkit
 
 HEAVY = (
@@ -90,3 +92,19 @@ def test_other_errors_keep_their_traceback(dslkit: Dslkit, monkeypatch: pytest.M
 def test_small_sums_are_written_out() -> None:
     """Decimal's own 9E-7 is no price that anybody can read."""
     assert [plain(Decimal(text)) for text in ("9E-7", "0E-9", "12.50")] == ["0.0000009", "0.000000000", "12.50"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_knows_few_characters(tmp_path: Path, encoding: str) -> None:
+    """What is shown is shown as far as that goes; a file as result is UTF-8 everywhere."""
+    program = """
+from dslkit.cli import main
+from dslkit.cli.terminal import write_output
+write_output("Größe → 你\\n", None)
+main()
+"""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "DSLKIT_HOME": str(tmp_path)}
+    run = [sys.executable, "-c", program, "--help"]
+    shown = subprocess.run(run, env=environment, capture_output=True, check=True)
+    assert shown.stdout.startswith("Größe → 你\n".encode())
+    assert b"compile" in shown.stdout
