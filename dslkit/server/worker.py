@@ -10,7 +10,8 @@ import json
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +28,7 @@ from dslkit.server.problems import status_of
 from dslkit.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from dslkit.batch.one import Generated
     from dslkit.batch.recipe import Tools
@@ -39,11 +40,28 @@ LINE_BYTES = 64 * 1024 * 1024
 _DESCRIPTION = 300
 
 
+class RequestAnswers(ItemAnswers):
+    """Answers of each request by itself: one that is done once more, under its id, pays for nothing twice.
+
+    Equal requests of several clients know nothing of each other; none waits for another's answer.
+    """
+
+    @contextmanager
+    def kept_for(self, work: str, turn: int) -> Iterator[None]:  # noqa: ARG002 - what equal requests share
+        """Keep answers for the request under way."""
+        with super().kept_for(_request.get(), turn):
+            yield
+
+
+_request: ContextVar[str] = ContextVar("dslkit_request")
+
+
 class Workshop:
     """The tools for each model and mode, opened once; Dify's engine for all."""
 
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         self.settings = settings
+        self.answers = RequestAnswers(settings.home / "answers" / "requests")
         self._stack = stack
         self._tools: dict[tuple[str, Mode], Tools] = {}
         self._opening = asyncio.Lock()
@@ -54,8 +72,7 @@ class Workshop:
         """Tools for one job."""
         async with self._opening:
             if (model, mode) not in self._tools:
-                answers = ItemAnswers.below(self.settings.home)
-                opened = open_tools(Recipe(model=model, mode=mode), self.settings, None, answers)
+                opened = open_tools(Recipe(model=model, mode=mode), self.settings, None, self.answers)
                 self._tools[model, mode] = await self._stack.enter_async_context(opened)
             if engine and not self._looked:
                 self._looked = True
@@ -124,6 +141,7 @@ def _answer(generated: Generated, asked: Mapping[str, Any], began: datetime, mod
 
 async def _job(message: Mapping[str, Any], shop: Workshop, tell: Callable[[Mapping[str, Any]], None]) -> None:
     tell({"event": "started"})
+    _request.set(message["request_id"])  # the task is the job's own, and so is its context
     try:
         answer = await produce(message, shop, lambda stage: tell({"event": "stage", "stage": stage}))
     except asyncio.CancelledError:
@@ -133,6 +151,7 @@ async def _job(message: Mapping[str, Any], shop: Workshop, tell: Callable[[Mappi
         cause = root_cause(error)
         tell({"event": "failed", "problem": {"status": status_of(cause), "detail": redact(str(cause))}})
         return
+    shop.answers.forget(message["request_id"])
     if answer["workflow"]:
         tell({"event": "done", "result": json.dumps(answer)})
     else:

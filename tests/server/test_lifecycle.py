@@ -88,6 +88,19 @@ def test_a_job_is_cancelled_on_request(serve: Callable[..., Served]) -> None:
         release.set()
 
 
+def test_equal_requests_do_not_wait_for_each_other(serve: Callable[..., Served]) -> None:
+    """Each is answered by the model itself, however long another takes."""
+    release = threading.Event()
+    with model(slow_model(release)) as server:
+        served = with_model(serve, server)
+        places = [served.ask("POST", f"{POST}?wait=false", json=WISH).headers["Location"] for _ in range(3)]
+        settled(lambda: len(server.asked) == 3)
+        release.set()
+        for where in places:
+            settled(lambda where=where: served.ask("GET", where).json()["status"] == "done")  # type: ignore[misc]  # a lambda with a default
+    assert not list((served.home / "answers" / "requests").glob("*")), "nothing stays of what is done"
+
+
 def test_a_job_outlives_its_process_and_ends_with_the_second(serve: Callable[..., Served]) -> None:
     release = threading.Event()
     with model(slow_model(release)) as server:
