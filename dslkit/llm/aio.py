@@ -46,6 +46,10 @@ class PerLoop(httpx2.AsyncBaseTransport):
 
 def what_failed(error: BaseException) -> BaseException:
     """The SDK's transport calls every lost or refused connection a timeout; this is what aiohttp knows of it."""
+    if isinstance(error, aiohttp.ClientResponseError):  # no HTTP; it passes the SDK's transport as it is
+        broken = httpx2.RemoteProtocolError(str(error))
+        broken.__cause__ = error
+        return broken
     cause = error.__cause__
     if not isinstance(error, httpx2.ConnectTimeout) or isinstance(cause, aiohttp.ServerTimeoutError):
         return error

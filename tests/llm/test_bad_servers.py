@@ -159,3 +159,19 @@ async def test_a_timeout_is_one(canned: Start, recorder: MemoryRecorder) -> None
         with pytest.raises(openai.APITimeoutError):
             await client.chat.completions.create(**HELLO)
     assert [end.error_type for end in recorder.ends] == ["ReadTimeout"] * QUICK.failures
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x00garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nno\r\n",
+    ],
+    ids=["no HTTP", "no chunk"],
+)
+async def test_what_is_no_http_is_an_error_of_the_sdk(canned: Start, recorder: MemoryRecorder, said: bytes) -> None:
+    server = await canned(said)
+    async with client_of(server, recorder) as client:
+        with pytest.raises(openai.APIConnectionError):
+            await client.chat.completions.create(**HELLO)
+    assert [end.error_type for end in recorder.ends] == ["RemoteProtocolError"] * QUICK.failures
