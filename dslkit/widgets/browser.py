@@ -30,7 +30,7 @@ class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._tasks: set[asyncio.Task[None]] = set()
         self._query = w.Text(placeholder="What should the workflow do? Enter searches", layout={"width": "auto"})
         self._query.continuous_update = False
-        self._titles = w.Select(rows=14, layout={"width": "20rem", "flex": "1 1 16rem"})
+        self._titles = w.Select(rows=14, layout={"width": "20rem", "flex": "1 1 16rem", "max_width": "98%"})
         self._picked = w.HTML(layout={"flex": "3 1 24rem", "min_width": "0"})
         self._titles.observe(self._picking, "value")
         self._query.observe(self._searching, "value")

@@ -36,6 +36,7 @@ _MODES = (
 )
 _TICK_S = 0.5
 _WIDE = {"width": "auto"}  # stretches; 100 % would stand over by its margins
+_NARROWED = {"max_width": "98%"}  # of a notebook narrower than a field, less the field's margins
 
 
 class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
@@ -52,8 +53,10 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._said: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self._ask = w.Textarea(value=requirement, placeholder="What should the workflow do?", rows=5, layout=_WIDE)
-        self._mode = w.Dropdown(options=_MODES, value=mode, description="Mode")
-        self._model = w.Combobox(value=model, options=MODELS, ensure_option=False, description="Model")
+        self._mode = w.Dropdown(options=_MODES, value=mode, description="Mode", layout=_NARROWED)
+        self._model = w.Combobox(
+            value=model, options=MODELS, ensure_option=False, description="Model", layout=_NARROWED
+        )
         self._go = w.Button(
             description="Generate", button_style="primary", icon="play", tooltip="Generate the workflow"
         )

@@ -26,8 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1", None}
-START_PATIENCE_S = 60.0
+START_PATIENCE_S = 120.0
 CELL_PATIENCE_MS = 60_000
+# The page's own view of its kernel: what the server says of it comes earlier, and cells run before then are dropped.
+CONNECTED = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
+  const kernel = context?.session?.kernel;
+  return context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
 ERROR = ".jp-Notebook .jp-RenderedText[data-mime-type*=error]"
 
 
@@ -82,7 +88,7 @@ def run_all(page: Page, address: str, notebook: str, shown: str) -> None:
     """Open a notebook and run all its cells from the menu, until what the locator ``shown`` names is there."""
     page.goto(address.format(notebook))
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=CELL_PATIENCE_MS)
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=CELL_PATIENCE_MS)
+    page.wait_for_function(CONNECTED, timeout=CELL_PATIENCE_MS)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.locator(f"{ERROR}, {shown}").first.wait_for(timeout=CELL_PATIENCE_MS)
@@ -98,6 +104,15 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture
+def classic(tmp_path: Path) -> Iterator[str]:
+    """The address of a Jupyter Notebook 7 over a copy of our notebooks."""
+    root = tmp_path / "work"
+    shutil.copytree(ROOT / "notebooks", root)
+    with jupyterlab(root, app="notebook") as address:
+        yield address
+
+
 def keep(page: Page, name: str) -> None:
     """A screenshot for eyes, where SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
@@ -105,17 +120,18 @@ def keep(page: Page, name: str) -> None:
 
 
 @contextmanager
-def jupyterlab(root: Path, *, theme: str = "JupyterLab Light") -> Iterator[str]:
-    """A JupyterLab over ``root``; gives its address up to ``/lab``, with a query that lets in."""
+def jupyterlab(root: Path, *, theme: str = "JupyterLab Light", app: str = "jupyterlab") -> Iterator[str]:
+    """A JupyterLab (or ``notebook``) over ``root``; gives the address of its notebooks, with a query that lets in."""
     token = secrets.token_hex(16)
     state = root.parent / "jupyter"
     environment = {**os.environ, **_settings(state, theme), "JUPYTER_TOKEN": token}
     command = [
         sys.executable,
         "-m",
-        "jupyterlab",
+        app,
         "--no-browser",
         "--allow-root",
+        "--expose-app-in-browser",
         "--ServerApp.ip=127.0.0.1",
         "--ServerApp.port=0",
     ]
@@ -127,7 +143,8 @@ def jupyterlab(root: Path, *, theme: str = "JupyterLab Light") -> Iterator[str]:
         ) as server,
     ):
         try:
-            yield f"http://127.0.0.1:{_port(state, server)}/lab/tree/{{}}?token={token}"
+            page = "notebooks" if app == "notebook" else "lab/tree"
+            yield f"http://127.0.0.1:{_port(state, server)}/{page}/{{}}?token={token}"
         finally:
             server.terminate()
             try:
