@@ -241,3 +241,14 @@ def test_bytes_that_are_no_text_do_no_harm(notebook: Callable[..., Path], tmp_pa
     path = notebook(r"import os; os.write(1, b'\xff\x00bytes'); print('text')")
     assert run(path, tmp_path / "out.ipynb").status == "completed"
     assert "text" in printed(tmp_path / "out.ipynb")
+
+
+def test_an_older_format_runs(notebook: Callable[..., Path], tmp_path: Path) -> None:
+    """4.0 knows no ids of cells."""
+    path = notebook("print(count)", parameters="count: int = 1")
+    content = json.loads(path.read_text()) | {"nbformat_minor": 0}
+    for each in content["cells"]:
+        del each["id"]
+    path.write_text(json.dumps(content))
+    assert run(path, tmp_path / "out.ipynb", {"count": 2}).status == "completed"
+    assert printed(tmp_path / "out.ipynb") == "2\n"
