@@ -60,7 +60,7 @@ class ComparisonReport:
             ("Models", [", ".join(side.models) or formats.UNKNOWN for side in sides]),
         )
         rows = [[Cell(name), *(Cell(value) for value in values)] for name, values in lines]
-        columns = [Column("Side", number=False), Column("A"), Column("B")]
+        columns = [Column("Side", number=False), Column("A", wraps=True), Column("B", wraps=True)]
         return block([table(Table("What is compared", columns, rows))])
 
     def changes(self) -> Block:
