@@ -77,6 +77,9 @@ class Block:
 
     html: Markup
 
+    def __add__(self, other: Block) -> Block:
+        return block([self.html, other.html])
+
     def _repr_html_(self) -> str:
         return f'<div class="dslkit-report">{self.html}</div>' if self.html else ""
 
