@@ -6,7 +6,7 @@ earlier appends durable with one fdatasync, shared by all who wait.  When a segm
 ``.jsonl``, and what its owner still holds open is written again into the next one, so that each stands alone.
 
 A busy segment has room made for it ahead, filled with zeros: an fdatasync that need not also make a new length durable
-takes little more than half the time.  So zeros at the end of a segment are room that was never used.
+takes about two thirds of the time.  So zeros at the end of a segment are room that was never used.
 """
 
 from __future__ import annotations
