@@ -1,7 +1,8 @@
 """The SDK's asynchronous client with less to do for each request, and a door before all of that.
 
 What the SDK does alike for every request (address, headers, timeout) is done for the first.  Arguments that are plain
-JSON already are not walked through in search of what is not; all else goes the SDK's own way.
+JSON already are not walked through in search of what is not; all else goes the SDK's own way.  This needs private parts
+of the SDK: with one that lacks them, everything goes its own way, slower.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx2
 from openai import APIConnectionError, APITimeoutError, AsyncOpenAI, AsyncStream, NotGiven, Omit
-from openai._models import FinalRequestOptions
 from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -22,12 +22,19 @@ from dslkit.llm.door import Door, is_inside
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openai._models import FinalRequestOptions
     from openai.resources.chat import AsyncChat
 
 _CHAT = "/chat/completions"
 _CHUNKS = AsyncStream[ChatCompletionChunk]
 _NO_PART_OF_THE_BODY = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
 _BODY = frozenset(inspect.signature(AsyncCompletions.create).parameters) - _NO_PART_OF_THE_BODY
+_USED = {
+    "_build_request": {"options"},
+    "_prepare_options": {"options"},
+    "_process_response": {"cast_to", "options", "response", "stream", "stream_cls"},
+    "_make_status_error_from_response": {"response"},
+}  # methods of the SDK's client that are no promise to anybody, and their arguments
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode  # as the SDK does
 
 
@@ -97,17 +104,26 @@ class LeanAsyncOpenAI(AsyncOpenAI):
         )
 
     async def _in_common(self, path: str) -> _Common | None:
-        """Of requests to ``path``; None for clients whose requests differ by more than their body."""
-        made_for = (path, self.api_key, self._base_url, self.timeout, self.organization, self.project)
-        if self._common is not None and self._common.made_for == made_for:
-            return self._common
+        """Of requests to ``path``; None for clients whose requests differ by more than their body, and unknown SDKs."""
+        made_for = (path, self.api_key, self.base_url, self.timeout, self.organization, self.project)
+        if self._common is None or self._common.made_for != made_for:
+            try:
+                self._common = await self._found_common(path, made_for)
+            except (ImportError, AttributeError, TypeError):  # an SDK that has these parts no more: its own way
+                return None
+        return self._common
+
+    async def _found_common(self, path: str, made_for: tuple[object, ...]) -> _Common | None:
+        from openai._models import FinalRequestOptions  # noqa: PLC0415 (private: may be gone)
+
+        if not all(_takes(getattr(self, method), names) for method, names in _USED.items()):
+            return None
         if self._api_key_provider or self._provider_runtime or self._workload_identity_auth or self.custom_auth:
             return None
         options = FinalRequestOptions.construct(method="post", url=path, json_data={}, security={"bearer_auth": True})
         request = self._build_request(await self._prepare_options(options))
         del request.headers["content-length"]
-        self._common = _Common(made_for, options, request)
-        return self._common
+        return _Common(made_for, options, request)
 
     async def _send(self, common: _Common, content: bytes, *, stream: bool = False) -> httpx2.Response:
         model = common.request
@@ -129,6 +145,10 @@ async def post(client: AsyncOpenAI, path: str, body: Mapping[str, Any]) -> httpx
     if isinstance(client, LeanAsyncOpenAI):
         return await client.post_lean(path, body)
     return await client.post(path, body=body, cast_to=httpx2.Response)
+
+
+def _takes(method: Any, names: set[str]) -> bool:
+    return names <= set(inspect.signature(method).parameters)
 
 
 def _plain_json(options: Mapping[str, Any]) -> bytes | None:

@@ -17,6 +17,7 @@ from openai.types.chat.completion_create_params import (
 )
 from pydantic import BaseModel
 
+from dslkit.llm import lean
 from dslkit.llm.client import async_client
 from dslkit.llm.gate import Gate
 from dslkit.llm.seam import Seam
@@ -193,3 +194,18 @@ async def test_a_client_that_was_changed_sends_what_it_is_now() -> None:
             await changed.chat.completions.create(model="m", messages=HELLO)  # type: ignore[arg-type]
     assert mine.heard[1].headers["openai-organization"] == "org-1"
     assert as_sent(mine.heard[1]) == as_sent(other.heard[1])
+
+
+@pytest.mark.parametrize("missing", [{"_is_gone": set()}, {"_build_request": {"its_new_argument"}}])
+async def test_an_sdk_without_the_private_parts_goes_its_own_way(
+    missing: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean, "_USED", missing)
+    monkeypatch.setattr(lean.LeanAsyncOpenAI, "_send", None)  # the quick way would fail
+    mine, other = Echo(), Echo()
+    async with ours(mine) as client, theirs(other) as sdk:
+        for each in (client, sdk):
+            answer = await each.chat.completions.create(model="m", messages=HELLO)  # type: ignore[arg-type]
+            assert answer.choices[0].message.content == "Hi"
+        assert (await lean.post(client, "/chat/completions", {"model": "m", "messages": HELLO})).status_code == 200
+    assert as_sent(mine.heard[0]) == as_sent(other.heard[0])
