@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,345 +13,11 @@ from dslkit.dify.graph import Graph
 from dslkit.dify.repair import REPAIRS, repair_document
 from dslkit.dify.workflow import Workflow
 
+from .mistakes import ITERATION, LEFT, MENDED, Plan, after_model, entry, iterating, with_nodes
 from .workflow_samples import RICH, codes, compiled, data, edges, node, rich, small
 
 if TYPE_CHECKING:
     from dslkit.dify.engine import Engine
-
-Plan = dict[str, Any]
-
-
-def _with_nodes(*nodes: dict[str, Any], plan_edges: list[Any], **changes: Any) -> Plan:
-    plan = small(**changes)
-    plan["nodes_info"] += [{**found, "param": found["param"] | changes.get(f"n{found['id']}", {})} for found in nodes]
-    plan["edges"] = plan_edges
-    return plan
-
-
-def _n(id_: str, type_: str, **param: Any) -> dict[str, Any]:
-    return {"id": id_, "type": type_, "param": param}
-
-
-def _after(found: dict[str, Any], output: str) -> Plan:
-    """Node 4 between the model and the end, which takes its output."""
-    straight = [["1", 0, "2"], ["2", 0, "4"], ["4", 0, "3"]]
-    return _with_nodes(found, plan_edges=straight, n3={"outputs": [["text", [output, "4"]]]})
-
-
-def _template(template: str) -> Plan:
-    return _after(_n("4", "template-transform", variables=[["text", ["text", "2"]]], template=template), "output")
-
-
-ITERATION = [
-    _n(
-        "4",
-        "parameter-extractor",
-        query=["topic", "1"],
-        parameters=[["parts", "parts", "array[string]"]],
-        instruction="",
-    ),
-    _n("5", "iteration", iterator_selector=["parts", "4"], output_selector=["text", "5-2"]),
-    _n("5-1", "iteration-start"),
-    _n("5-2", "llm", system="", user="{{#5.item#}}"),
-]
-STRAIGHT = [["1", 0, "4"], ["4", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "2"], ["2", 0, "3"]]
-
-
-def _iterating(*, plan_edges: list[Any] | None = None, **changes: Any) -> Plan:
-    plan = _with_nodes(*copy.deepcopy(ITERATION), plan_edges=plan_edges or STRAIGHT)
-    for found in plan["nodes_info"]:
-        found["param"] |= changes.get(f"n{found['id']}".replace("-", "_"), {})
-    return plan
-
-
-CODE = "def main(text: str):\n    return {'short': text[:9]}"
-
-MENDED: list[tuple[str, Plan, str]] = [
-    ("reference-output", small(n3={"outputs": [["text", ["output", "2"]]]}), "an LLM gives text"),
-    ("reference-output", _iterating(n5_2={"user": "{{#5-1.item#}}"}), "the item comes from the iteration"),
-    (
-        "reference-output",
-        _with_nodes(
-            _n("4", "code", variables=[["text", ["text", "2"]]], outputs=[["short", "string"]], code=CODE),
-            _n("5", "llm", system="", user="{{#1.short#}}"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "4"], ["4", 0, "5"], ["5", 0, "3"]],
-        ),
-        "a name that one node before gives",
-    ),
-    ("reference-output", _iterating(n5_2={"user": "{{#5.part#}}"}), "inside, an iteration gives its item"),
-    ("reference-form", small(n2={"user": "About {{#topic#}}"}), "one node before gives topic"),
-    ("reference-form", _iterating(n5_2={"user": "{{#item#}}"}), "inside an iteration"),
-    (
-        "edge-across-border",
-        _iterating(
-            plan_edges=[
-                ["1", 0, "4"],
-                ["4", 0, "5"],
-                ["5", 0, "5-1"],
-                ["5-1", 0, "5-2"],
-                ["5-2", 0, "2"],
-                ["2", 0, "3"],
-            ]
-        ),
-        "in and out of a container",
-    ),
-    ("edge-across-border", _iterating(plan_edges=[*STRAIGHT, ["5-2", 0, "5"]]), "back to the container"),
-    ("edge-handle", small() | {"edges": [["1", 0, "2"], ["2", 1, "3"]]}, "a node with one output"),
-    ("edge-repeated", small() | {"edges": [["1", 0, "2"], ["2", 0, "3"], ["2", 0, "3"]]}, "the same edge twice"),
-    (
-        "edge-missing",
-        _with_nodes(
-            _n("4", "llm", system="", user="Also {{#1.topic#}}"),
-            plan_edges=[["1", 0, "2"], ["1", 0, "4"], ["2", 0, "3"]],
-            n3={"outputs": [["text", ["text", "2"]], ["more", ["text", "4"]]]},
-        ),
-        "an end that does not wait",
-    ),
-    (
-        "node-unreachable",
-        _with_nodes(
-            _n("4", "llm", system="", user="Also {{#2.text#}}"),
-            plan_edges=[["1", 0, "2"], ["4", 0, "3"]],
-            n3={"outputs": [["text", ["text", "4"]]]},
-        ),
-        "a node that nothing leads to",
-    ),
-    (
-        "node-unreachable",
-        _with_nodes(
-            _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
-            _n("5", "template-transform", variables=[], template="Nothing."),
-            _n("6", "variable-aggregator", variables=[["text", "2"], ["output", "5"]]),
-            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["2", 0, "6"], ["6", 0, "3"]],
-            n3={"outputs": [["text", ["output", "6"]]]},
-        ),
-        "a fixed text that nothing leads to",
-    ),
-    (
-        "template-reference",
-        _after(
-            _n("4", "template-transform", variables=[], template="# {{#2.text#}} of {{#1.topic#}}"),
-            "output",
-        ),
-        "references inside Jinja",
-    ),
-    (
-        "template-variable",
-        _template("{{ topic }}: {{ text }}"),
-        "a variable that a node before gives",
-    ),
-    (
-        "template-call",
-        _template("{{ len(text) }}"),
-        "Python's len",
-    ),
-    (
-        "code-fault",
-        _after(
-            _n(
-                "4",
-                "code",
-                variables=[["text", ["text", "2"]]],
-                outputs=[["short", "string"]],
-                code=CODE.replace("\n", "\\n"),
-            ),
-            "short",
-        ),
-        "code escaped twice",
-    ),
-    (
-        "code-argument",
-        _after(
-            _n("4", "code", variables=[["answer", ["text", "2"]]], outputs=[["short", "string"]], code=CODE),
-            "short",
-        ),
-        "an argument by another name",
-    ),
-    (
-        "code-returns",
-        _after(
-            _n(
-                "4",
-                "code",
-                variables=[["text", ["text", "2"]]],
-                outputs=[["a", "number"]],
-                code="def main(text):\n return {'a': 1, 'b': 'x'}",
-            ),
-            "b",
-        ),
-        "an output that is not declared",
-    ),
-    ("start-variable-type", small(n1={"variables": [["topic", "image"]]}), "an image is a file"),
-    ("iterator-type", _iterating(n4={"parameters": [["parts", "parts", "string"]]}), "a text to go over"),
-    ("value-type", _iterating(n4={"parameters": [["parts", "parts", "list[str]"]]}), "Python's name of a type"),
-    (
-        "operator-type",
-        _with_nodes(
-            _n("4", "if-else", cases=[[None, [[["topic", "1"], "==", "x"]]]]),
-            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["4", 1, "3"], ["2", 0, "3"]],
-        ),
-        "texts compared by =",
-    ),
-    (
-        "operator-type",
-        _with_nodes(
-            *copy.deepcopy(ITERATION),
-            _n("5-3", "if-else", cases=[[None, [[["item.kind", "5"], "=", "long"]]]]),
-            plan_edges=[*STRAIGHT[:2], ["5-1", 0, "5-3"], ["5-3", 0, "5-2"], *STRAIGHT[3:]],
-            n4={"parameters": [["parts", "parts", "array[object]"]]},
-        ),
-        "a field compared by = with a word",
-    ),
-    (
-        "iterator-split",
-        _with_nodes(
-            _n("5", "iteration", iterator_selector=["text", "2"], output_selector=["text", "5-2"]),
-            _n("5-1", "iteration-start"),
-            _n("5-2", "llm", system="", user="{{#5.item#}}"),
-            plan_edges=[["1", 0, "2"], ["2", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "3"]],
-            n3={"outputs": [["text", ["output", "5"]]]},
-        ),
-        "a model's answer to go over",
-    ),
-    (
-        "iterator-split",
-        _with_nodes(
-            *copy.deepcopy(ITERATION[1:]),
-            plan_edges=[["1", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "2"], ["2", 0, "3"]],
-            n1={"variables": [["topic", "array[string]"]]},
-            n5={"iterator_selector": ["topic", "1"]},
-            n2={"user": "{{#5.output#}}"},
-        ),
-        "a list that a user cannot enter",
-    ),
-    (
-        "iteration-body",
-        _with_nodes(
-            *copy.deepcopy(ITERATION[:3]),
-            _n("6", "llm", system="", user="{{#5.item#}}"),
-            plan_edges=[["1", 0, "4"], ["4", 0, "5"], ["5-1", 0, "6"], ["5", 0, "2"], ["2", 0, "3"]],
-            n5={"output_selector": ["text", "6"]},
-        ),
-        "steps beside their iteration",
-    ),
-    (
-        "iteration-body",
-        _with_nodes(
-            *copy.deepcopy(ITERATION[:3]),
-            _n("6", "llm", system="", user="{{#5.item#}}"),
-            _n("7", "llm", system="", user="{{#6.text#}}"),
-            plan_edges=[["1", 0, "4"], ["4", 0, "5"], ["5-1", 0, "6"], ["6", 0, "7"], ["7", 0, "2"], ["2", 0, "3"]],
-            n2={"user": "{{#5.output#}}"},
-            n5={"output_selector": ["text", "9"]},
-        ),
-        "steps that the start leads to, up to what takes the result",
-    ),
-    (
-        "iteration-body",
-        _with_nodes(
-            *copy.deepcopy(ITERATION[:2]),
-            _n("6", "llm", system="", user="{{#5.part#}}"),
-            plan_edges=[["1", 0, "4"], ["4", 0, "5"], ["5", 0, "6"], ["6", 0, "2"], ["2", 0, "3"]],
-            n5={"output_selector": ["text", "6"]},
-        ),
-        "a step that takes what it is collected from",
-    ),
-    ("edge-next-pass", _iterating(plan_edges=[*STRAIGHT, ["5-2", 0, "5-1"]]), "back to the start inside"),
-    (
-        "edge-over-gap",
-        small() | {"edges": [["1", 0, "2"], ["2", 0, "9"], ["9", 0, "3"]]},
-        "over a node that is not there",
-    ),
-    ("iteration-output", _iterating(n5={"output_selector": ["text", "5-9"]}), "collecting from nothing"),
-    (
-        "aggregator-nodes",
-        _with_nodes(
-            _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
-            _n("5", "llm", system="", user="{{#1.topic#}}"),
-            _n("6", "variable-aggregator", variables=[["result", "text"], ["result", "text"]]),
-            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["4", 1, "5"], ["2", 0, "6"], ["5", 0, "6"], ["6", 0, "3"]],
-            n3={"outputs": [["text", ["output", "6"]]]},
-        ),
-        "outputs named without nodes",
-    ),
-    (
-        "aggregator-groups",
-        _with_nodes(
-            _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
-            _n("5", "llm", system="", user="{{#1.topic#}}"),
-            _n("6", "variable-aggregator", variables=[[name, id_] for name in ("title", "body") for id_ in "25"]),
-            plan_edges=[["1", 0, "4"], ["4", 0, "2"], ["4", 1, "5"], ["2", 0, "6"], ["5", 0, "6"], ["6", 0, "3"]],
-            n3={"outputs": [["text", ["title", "6"]], ["more", ["body", "6"]]]},
-        ),
-        "several values asked of one aggregator",
-    ),
-    (
-        "extracted-as-one",
-        _after(
-            _n(
-                "4",
-                "parameter-extractor",
-                query=["text", "2"],
-                parameters=[["A", "a", "string"], ["B", "b", "number"]],
-                instruction="",
-            ),
-            "output",
-        ),
-        "the whole of what is extracted",
-    ),
-    (
-        "extracted-as-one",
-        _after(
-            _n(
-                "4",
-                "code",
-                variables=[["text", ["text", "2"]]],
-                outputs=[["short", "string"], ["size", "number"]],
-                code="def main(text):\n return {'short': text[:9], 'size': len(text)}",
-            ),
-            "result",
-        ),
-        "the whole of what code returns",
-    ),
-    ("template-call", _template("{% for i, t in enumerate(text) %}{{ i }}{{ t }}{% endfor %}"), "Python's enumerate"),
-    (
-        "template-fault",
-        _template("{% for a, b in text|zip(text) %}{{ a }}{{ b }}{% endfor %}"),
-        "Python's zip",
-    ),
-    (
-        "template-fault",
-        _template("{{#if text}}{{#each text}}{{@index}}{{this}}{{/each}}{{else}}none{{/if}}"),
-        "Handlebars' sections",
-    ),
-    (
-        "chart-by-variable",
-        _after(
-            _n("4", "echarts", chart_type="{{#1.topic#}}", chart_title="t", data="1;2", x_axisORcategories="a;b"),
-            "text",
-        ),
-        "a kind of chart that a variable names",
-    ),
-    ("template-date", _template("{{ text }} of {{ today }}"), "the date, which nobody gives"),
-    (
-        "answer-fields",
-        small(n2={"user": "{{#1.topic#}}"}, n3={"outputs": [["text", ["title", "2"]], ["more", ["body", "2"]]]}),
-        "several values asked of one answer",
-    ),
-    (
-        "template-fault",
-        _after(
-            _n(
-                "4",
-                "template-transform",
-                variables=[["text", ["text", "2"]]],
-                template="{{% if text %}}{{ text | markdown }}{{% endif %}}",
-            ),
-            "output",
-        ),
-        "braces doubled once too often",
-    ),
-]
 
 
 @pytest.mark.parametrize(("code", "plan", "_why"), MENDED, ids=[f"{code}: {why}" for code, _, why in MENDED])
@@ -384,17 +50,6 @@ def test_a_clean_workflow_is_left_alone() -> None:
     assert document == rich()
 
 
-LEFT: list[tuple[str, Plan]] = [
-    ("template-variable", _template("{{ text }} of {{ author }}")),
-    ("template-variable", _template("{{ text }} of {{ today.year }}")),
-    ("start-variable-type", small(n1={"variables": [["topic", "array[string]"]]})),
-    ("reference-node", small(n3={"outputs": [["text", ["text", "9"]]]})),
-    ("reference-form", small(n2={"user": "{{#subject#}}"})),
-    ("terminal-missing", small() | {"nodes_info": small()["nodes_info"][:2], "edges": [["1", 0, "2"]]}),
-    ("cycle", small() | {"edges": [["1", 0, "2"], ["2", 0, "3"], ["2", 0, "2"]]}),
-]
-
-
 @pytest.mark.parametrize(("code", "plan"), LEFT, ids=[code for code, _ in LEFT])
 def test_what_has_no_one_reading_stays_a_finding(code: str, plan: Plan) -> None:
     workflow = compiled(plan, repair=True)
@@ -404,10 +59,10 @@ def test_what_has_no_one_reading_stays_a_finding(code: str, plan: Plan) -> None:
 
 def test_an_edge_is_not_led_where_it_would_make_a_branch_run() -> None:
     """Node 5 runs on one branch only: to wait for what runs always, its branch must wait, not the node itself."""
-    plan = _with_nodes(
-        _n("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
-        _n("5", "llm", system="", user="{{#6.text#}}"),
-        _n("6", "llm", system="", user="{{#1.topic#}}"),
+    plan = with_nodes(
+        entry("4", "question-classifier", query_variable_selector=["topic", "1"], classes=["a", "b"]),
+        entry("5", "llm", system="", user="{{#6.text#}}"),
+        entry("6", "llm", system="", user="{{#1.topic#}}"),
         plan_edges=[["1", 0, "4"], ["1", 0, "6"], ["4", 0, "5"], ["4", 1, "2"], ["5", 0, "3"], ["2", 0, "3"]],
     )
     workflow = compiled(plan, repair=True)
@@ -417,7 +72,7 @@ def test_an_edge_is_not_led_where_it_would_make_a_branch_run() -> None:
 
 
 def test_an_iteration_without_a_start_gets_one() -> None:
-    document = compiled(_iterating()).document
+    document = compiled(iterating()).document
     graph = document["workflow"]["graph"]
     graph["nodes"] = [n for n in graph["nodes"] if n["id"] != "5_1"]
     graph["edges"] = [e for e in graph["edges"] if e["source"] != "5_1"]
@@ -432,7 +87,7 @@ def test_fields_asked_of_an_entry_are_what_is_taken_out_of_the_text() -> None:
     asked = {"one": "{{#5-1.part#}}", "several": "{{#5-1.name#}} {{#5-1.size#}}"}
     types, texts = {}, {}
     for count, user in asked.items():
-        plan = _with_nodes(
+        plan = with_nodes(
             *copy.deepcopy(ITERATION[1:]),
             plan_edges=[["1", 0, "2"], ["2", 0, "5"], ["5-1", 0, "5-2"], ["5", 0, "3"]],
             n5={"iterator_selector": ["text", "2"]},
@@ -468,7 +123,7 @@ def test_an_aggregator_joins_each_value_by_itself() -> None:
 
 
 def test_an_aggregator_of_one_value_is_not_taken_for_several() -> None:
-    plan = _after(_n("4", "variable-aggregator", variables=[["text", "2"]]), "title")
+    plan = after_model(entry("4", "variable-aggregator", variables=[["text", "2"]]), "title")
     plan["nodes_info"][2]["param"]["outputs"].append(["more", ["body", "4"]])
     assert codes(compiled(plan, repair=True).errors) == ["reference-output", "reference-output"]
 
