@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from dslkit.dify.check import verdict
+from dslkit.dify.check import quality_score, verdict
 from dslkit.dify.compile import DEFAULT_DSL_VERSION
 from dslkit.dify.nodes import NODE_KINDS, mappings
 from dslkit.dify.workflow import Workflow
@@ -61,12 +61,14 @@ def _validated(text: bytes, engine: Engine | None) -> ValidateAnswer:
     found = (*workflow.findings, *run.findings)
     types, edges = _graph(workflow.document)
     errors = _texts(found, "error")
+    reached = verdict(found, run)
     return ValidateAnswer(
         valid=not errors,
         errors=errors,
         warnings=_texts(found, "warning"),
         stats=Counts(node_count=len(types), edge_count=edges, node_types=sorted(set(types) - {""})),
-        verdict=verdict(found, run),
+        verdict=reached,
+        quality_score=quality_score(workflow.document, found, reached),
         engine=run.status,
         findings=list(found),
     )

@@ -78,7 +78,7 @@ class GenerateAnswer(BaseModel):
     findings: list[Finding]
     repairs: list[Repair]
     suggestions: list[str] = Field(description="what to do about the findings")
-    quality_score: float | None = Field(default=None, description="always null: `verdict` takes its place")
+    quality_score: float = Field(ge=0, le=100, description="half for working, half for nodes without findings")
     generation_time: float = Field(description="seconds")
     model: str
     run_id: str = Field(description="its run, item and calls in the ledger")
@@ -289,6 +289,7 @@ class ValidateAnswer(BaseModel):
     warnings: list[str]
     stats: Counts
     verdict: Verdict
+    quality_score: float = Field(ge=0, le=100, description="half for working, half for nodes without findings")
     engine: EngineStatus
     findings: list[Finding]
 

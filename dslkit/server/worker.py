@@ -22,6 +22,7 @@ from dslkit.batch.one import generate, root_cause
 from dslkit.batch.recipe import Recipe
 from dslkit.batch.requirements import from_text
 from dslkit.batch.workshop import open_tools
+from dslkit.dify.check import quality_score
 from dslkit.dify.engine import Engine
 from dslkit.ledger.redact import redact
 from dslkit.server.problems import status_of
@@ -131,7 +132,7 @@ def _answer(generated: Generated, asked: Mapping[str, Any], began: datetime, mod
         "findings": [asdict(finding) for finding in item.findings],
         "repairs": [asdict(repair) for repair in item.repairs],
         "suggestions": list(dict.fromkeys(remedies)),
-        "quality_score": None,
+        "quality_score": quality_score(document, item.findings, item.verdict),
         "generation_time": round((datetime.now(UTC) - began).total_seconds(), 3),
         "model": model,
         "run_id": item.run_id,

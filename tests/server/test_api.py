@@ -29,7 +29,7 @@ def test_a_workflow_comes_back_with_all_that_is_known_of_it(served: Served, kind
     response = generate(served, kind, preferences={"complexity": "simple", "theme": "whatever"})
     assert response.status_code == 200, response.text
     answer = GenerateAnswer.model_validate_json(response.content)
-    assert answer.verdict == "clean"
+    assert (answer.verdict, answer.quality_score) == ("clean", 100.0)
     assert answer.workflow["workflow"]["graph"]["nodes"]
     assert "summary" in answer.yaml
     assert answer.metadata.node_count == len(answer.workflow["workflow"]["graph"]["nodes"])
@@ -139,7 +139,12 @@ def test_a_dify_app_is_validated_converted_and_imported(served: Served) -> None:
     yaml = {"Content-Type": "application/yaml"}
     with served.client() as client:
         checked = client.post("/api/v1/dify/validate", json=made["workflow"]).json()
-        assert (checked["valid"], checked["errors"], checked["verdict"]) == (True, [], "clean")
+        assert (checked["valid"], checked["errors"], checked["verdict"], checked["quality_score"]) == (
+            True,
+            [],
+            "clean",
+            100.0,
+        )
         assert client.post("/api/v1/dify/validate", content=made["yaml"], headers=yaml).json() == checked
         taken = client.post("/api/v1/dify/import", content=made["yaml"], headers=yaml).json()
         assert taken["metadata"]["app_name"] == made["workflow"]["app"]["name"]

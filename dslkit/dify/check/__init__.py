@@ -25,9 +25,10 @@ from dslkit.dify.graph import Graph
 if TYPE_CHECKING:
     from dslkit.records import EngineRun, Finding, Verdict
 
-__all__ = ["MAX_NODES", "check", "verdict"]
+__all__ = ["MAX_NODES", "check", "quality_score", "verdict"]
 
 MAX_NODES: Final = 5_000
+_MARKS: Final = {"error": 0.0, "warning": 0.5, "note": 1.0}
 
 _LAYERS: Final = (
     check_nodes,
@@ -72,3 +73,20 @@ def verdict(findings: Iterable[Finding], engine_run: EngineRun | None) -> Verdic
     if engine_run is None or engine_run.status == "not run":
         return "clean"
     return "working" if engine_run.status == "ran" else "errors"
+
+
+def quality_score(document: object, findings: Iterable[Finding], reached: Verdict) -> float:
+    """0 to 100, for whoever wants one number; it follows from the findings and the verdict ``reached``, nothing else.
+
+    Half is whether it works: all of it unless something is an error.  Half is the share of the nodes, and of the
+    workflow as a whole beside them, that nothing is said of; a warning halves one, an error takes it.
+    """
+    nodes = Graph(document).nodes if isinstance(document, Mapping) else {}
+    if not nodes:
+        return 0.0
+    marks: dict[str | None, float] = dict.fromkeys([None, *nodes], 1.0)
+    for finding in findings:
+        about = finding.node if finding.node in nodes else None
+        marks[about] = min(marks[about], _MARKS[finding.severity])
+    works = reached in {"working", "clean"}
+    return round(50.0 * works + 50.0 * sum(marks.values()) / len(marks), 1)
