@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from email.message import EmailMessage
 from html import escape
+from http.client import HTTPException
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -65,10 +66,21 @@ def persistently(send: Callable[[], None], sleep: Callable[[float], None] = time
 
 def _webhook(webhook: Webhook, environment: Mapping[str, str]) -> Callable[[str], None]:
     address = _secret(webhook.url_env, environment)
-    parts = urlsplit(address)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_here(parts.hostname)):
+    if not _is_address(address):
         raise UsageError(f"{webhook.url_env} holds no https:// address.")
     return lambda text: persistently(lambda: _post(address, text))
+
+
+def _is_address(text: str) -> bool:
+    """Whether it can be posted to: encrypted, or to this machine.  What urllib would refuse it would also repeat."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # is checked when it is asked for
+    except ValueError:
+        return False
+    if not (text.isascii() and text.isprintable()) or " " in text or "@" in parts.netloc:
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname)))
 
 
 def _post(address: str, text: str) -> None:
@@ -77,7 +89,10 @@ def _post(address: str, text: str) -> None:
     request = urllib.request.Request(  # noqa: S310 - https, or this machine: see _webhook
         address, data=body, headers={"Content-Type": "application/json", "User-Agent": "dslkit"}, method="POST"
     )
-    opener = urllib.request.build_opener(_NoRedirect)
+    direct = [urllib.request.ProxyHandler({})] * address.startswith(
+        "http:"
+    )  # to this machine, whatever HTTP_PROXY says
+    opener = urllib.request.build_opener(_NoRedirect, *direct)
     try:
         with opener.open(request, timeout=TIMEOUT_S):
             pass
@@ -93,6 +108,8 @@ def _post(address: str, text: str) -> None:
         raise _PassingError(f"the server cannot be reached: {error.reason}") from None
     except OSError as error:
         raise _PassingError(f"the server cannot be reached: {error}") from None
+    except HTTPException:
+        raise _PassingError("what answers there does not speak HTTP") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -115,6 +132,8 @@ def _email(email: Email, environment: Mapping[str, str]) -> Callable[[str], None
     password = _secret(email.password_env, environment) if email.password_env else None
     if (user is None) != (password is None):
         raise UsageError("The mail server needs both user_env and password_env, or neither.")
+    if not f"{user}{password}".isascii():
+        raise UsageError("User and password of a mail server must be ASCII: its logins know nothing else.")
     return lambda text: persistently(lambda: _mail(email, text, user, password))
 
 

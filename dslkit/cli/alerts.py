@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +33,7 @@ def alerts(
 ) -> None:
     """Hold the ledger against rules; exit code 1 when an alert fires or cannot be delivered.  For cron."""
     from dslkit.analysis.alerts import evaluate
-    from dslkit.analysis.alerts_rules import read_rules
+    from dslkit.analysis.alerts_reading import read_rules
     from dslkit.analysis.alerts_sending import channels
     from dslkit.analysis.alerts_told import Told
     from dslkit.analysis.schedules import missed
@@ -42,12 +43,10 @@ def alerts(
     settings = load_settings()
     given = read_rules(rules or settings.alert_rules)
     ways = {} if dry_run else channels(given, os.environ)
-    now = datetime.now(UTC)
-    firing = evaluate(Ledger(settings.home).snapshot(), given, now, missed(settings.home, now))
-    sent: dict[str, Any] = {}
-    if ways:
-        with Told(settings.home) as told:
-            sent = {name: _tell(told, name, send, firing, now) for name, send in ways.items()}
+    with Told(settings.home) if ways else nullcontext() as told:  # look after waiting: another may just have told
+        now = datetime.now(UTC)
+        firing = evaluate(Ledger(settings.home).snapshot(), given, now, missed(settings.home, now))
+        sent = {name: _tell(told, name, send, firing, now) for name, send in ways.items()} if told else {}
     _show(firing, sent, as_json=as_json)
     raise typer.Exit(int(bool(firing) or any(one["error"] for one in sent.values())))
 
@@ -59,16 +58,15 @@ def _tell(
     from dslkit.analysis.alerts_sending import DeliveryError
 
     news: News = told.news(channel, firing)
-    counts = {"alerts": len(news.begun), "resolved": len(news.over)}
-    try:
-        if news:
+    if news:
+        told.sending(channel, now)
+        try:
             send(news.text)
-    except DeliveryError as error:
-        told.failed(channel, now)
-        say(f"{channel}: not delivered, {error}. The next run tries again.")
-        return {"alerts": 0, "resolved": 0, "error": str(error)}
+        except DeliveryError as error:
+            say(f"{channel}: not delivered, {error}. The next run tries again.")
+            return {"alerts": 0, "resolved": 0, "error": str(error)}
     told.delivered(channel, firing)
-    return {**counts, "error": None}
+    return {"alerts": len(news.begun), "resolved": len(news.over), "error": None}
 
 
 def _show(firing: Sequence[Alert], sent: dict[str, Any], *, as_json: bool) -> None:

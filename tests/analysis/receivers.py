@@ -10,12 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 class Received:
-    """Requests as they came, and the statuses to answer with: one after another, the last for ever."""
+    """Requests as they came, and the statuses to answer with: one after another, the last for ever.
+
+    ``meanwhile`` is done when a request has come and before it is answered.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -23,6 +26,7 @@ class Received:
         self.paths: list[str] = []
         self.statuses = [200]
         self.url = ""
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def status(self) -> int:
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -38,6 +42,7 @@ def receiving(certificate: Path | None = None) -> Iterator[Received]:
             received.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             received.headers.append({name.lower(): value for name, value in self.headers.items()})
             received.paths.append(self.path)
+            received.meanwhile()
             status = received.status()
             self.send_response(status)
             if status in {301, 302, 307}:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dslkit.analysis.alerts import Alert, evaluate
-from dslkit.analysis.alerts_rules import read_rules
+from dslkit.analysis.alerts_reading import read_rules
 from dslkit.analysis.alerts_told import Told
 from dslkit.analysis.schedules import Missed
 from dslkit.errors import UsageError
@@ -160,6 +160,7 @@ def test_an_empty_ledger_breaks_no_rule(fired: Any) -> None:
     assert fired('kind="latency"\np95_above_s=1\nat_least_calls=1') == []
 
 
+MAIL = '[email]\nhost = "h"\nsender = "b@c"\nto = ["d@e"]\n'
 GOOD = '[[rule]]\nname = "a"\nkind = "spend"\nper = "day"\nabove_usd = 5\n'
 
 
@@ -168,18 +169,34 @@ GOOD = '[[rule]]\nname = "a"\nkind = "spend"\nper = "day"\nabove_usd = 5\n'
     [
         (GOOD + "\n[[rule]\n", "line 7: Expected ']]' at the end of an array declaration."),
         (GOOD + "x =", "line 6: Invalid value."),
-        ("", "line 1: rule: field required."),
+        ("", "line 1: rule: is missing: begin each rule with a line [[rule]]."),
+        ("# later\n", "line 1: rule: is missing: begin each rule"),
+        ("hello world", "line 1: Expected '=' after a key"),
         (GOOD + '[[rule]]\nname = "b"\nkind = "spend"\nper = "week"\nabove_usd = 5', "line 9: per: input should be"),
-        (GOOD + '[[rule]]\nname = "b"\nkind = "spend"\nper = "day"', "line 6: above_usd: field required."),
-        (GOOD + '[[rule]]\nname = "b"\nkind = "spent"', "line 8: kind: input tag 'spent' found"),
-        (GOOD + '[[rule]]\nname = "b"', "line 6: kind: unable to extract tag using discriminator 'kind'."),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "spend"\nper = "day"', "line 6: above_usd: is missing."),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "spent"', "line 8: kind: is not one of spend, spike,"),
+        (GOOD + '[[rule]]\nname = "b"', "line 6: kind: is missing: write one of spend,"),
         (GOOD.replace("5", "-5"), "line 5: above_usd: input should be greater than 0."),
         (GOOD + "below = 3", "line 6: below: is not known here."),
+        (GOOD + "abve_usd = 3", "line 6: abve_usd: is not known here; did you mean above_usd?"),
+        (GOOD + "[webhok]", "line 6: webhok: is not known here; did you mean webhook?"),
+        ("webhook.ulr_env = 'X'\n" + GOOD, "line 1: ulr_env: is not known here; did you mean url_env?"),
+        (GOOD.replace("[[rule]]", "[rule]"), "line 1: rule: write [[rule]], with two brackets"),
+        (GOOD.replace("5", '"much"'), "line 5: above_usd: input should be a valid decimal."),
+        (GOOD.replace('"a"', '"a\\nb"'), "line 2: name: write one line of plain text."),
+        (GOOD + 'per = "day"', "line 6: Cannot overwrite a value."),
         (GOOD + '[[rule]]\nname = "a"\nkind = "spike"', "line 7: there is a rule 'a' already."),
         (GOOD + '[[rule]]\nname = "b"\nkind = "errors"\nabove = 0.1\nwithin = "soon"', "line 10: within: write an age"),
-        (GOOD + '[webhook]\nurl = "https://x"', "line 6: url_env: field required."),
+        (GOOD + '[[rule]]\nname = "b"\nkind = "errors"\nabove = 0.1\nwithin = "0m"', "line 10: within: write an age"),
+        (GOOD + '[[rule]]\nname="b"\nkind="errors"\nabove=0.1\nwithin="999999w"', "line 10: within: write an age"),
+        (GOOD + '[webhook]\nurl = "https://x"', "line 6: url_env: is missing."),
         (GOOD + '[webhook]\nurl_env = "https://hooks.example/T0/secret"', "line 7: url_env: name an environment"),
-        ("[[rules]]\nname = 1", "line 1: rules: is not known here."),
+        ("[[rules]]\nname = 1", "line 1: rules: is not known here; did you mean rule?"),
+        (GOOD + MAIL.replace("b@c", "nobody"), "line 8: sender: write one address"),
+        (GOOD + MAIL.replace("d@e", "d@e\\nBcc: f@g"), "line 9: to: write one address"),
+        (GOOD + MAIL.replace('["d@e"]', "[]"), "line 9: to: write at least one."),
+        (GOOD + MAIL.replace('"h"', '"smtp://h"'), "line 7: host: write the name of a host"),
+        (GOOD.replace('"a"', '"a'), "line 2: "),
     ],
 )
 def test_half_a_file_names_the_line_and_the_reason(tmp_path: Path, text: str, said: str) -> None:
@@ -189,6 +206,20 @@ def test_half_a_file_names_the_line_and_the_reason(tmp_path: Path, text: str, sa
         read_rules(path)
     assert f"{path}, {said}" in str(error.value)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", [GOOD, "\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD + MAIL])
+def test_files_of_other_systems_are_taken(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "alerts.toml"
+    path.write_bytes(text.encode())
+    assert read_rules(path).rule[0].name == "a"
+
+
+def test_a_file_in_another_encoding_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.toml"
+    path.write_bytes(GOOD.replace('"a"', '"\u00e4"').encode("latin-1"))
+    with pytest.raises(UsageError, match=r"alerts\.toml, line 2: this is not UTF-8"):
+        read_rules(path)
 
 
 def test_no_file_says_what_to_do(tmp_path: Path) -> None:
@@ -212,6 +243,39 @@ def test_each_alert_is_told_once_until_it_clears(tmp_path: Path) -> None:
         assert told.news("webhook", [alert("a"), alert("b")]).text == "ALERT a is high"
 
 
+RULES = {
+    "day": 'kind="spend"\nper="day"\nabove_usd=1',
+    "month": 'kind="spend"\nper="month"\nabove_usd=1',
+    "spike": 'kind="spike"',
+    "slow": 'kind="latency"\np95_above_s=30',
+    "failing": 'kind="errors"\nabove=0.5',
+    "prices": 'kind="unknown_prices"',
+    "night": 'kind="missed_schedule"',
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_of_each_kind_tells_once_and_then_of_its_end(book: Book, tmp_path: Path, name: str) -> None:
+    for days in range(1, 8):
+        book.call(days * DAY, 0.01)
+    for number in range(20):
+        book.call(timedelta(minutes=number), 0.2, latency_s=99.0)
+        book.call(timedelta(minutes=number), outcome="error", http_status=500, usage=None)
+        book.call(timedelta(minutes=number), outcome="error", http_status=500, usage=None)
+    book.call(HOUR / 2, 1.0, model="house-model")
+    late = (Missed(schedule="nightly", notebook="n", expected=NOW - HOUR),)
+    (tmp_path / "alerts.toml").write_text(f'[[rule]]\nname = "{name}"\n{RULES[name]}\n', encoding="utf-8")
+    rules, views = read_rules(tmp_path / "alerts.toml"), book.ledger.snapshot()
+    news = []
+    for age in (timedelta(), timedelta(minutes=5), 32 * DAY, 33 * DAY):
+        firing = evaluate(views, rules, NOW + age, late)
+        with Told(tmp_path) as told:
+            news.append(told.news("webhook", firing).text)
+            told.delivered("webhook", firing)
+    assert news == [news[0], "", news[0].replace("ALERT", "resolved:"), ""]
+    assert news[0].startswith(f"ALERT {name}: ")
+
+
 def test_what_cannot_clear_just_ends(tmp_path: Path) -> None:
     with Told(tmp_path) as told:
         told.delivered("webhook", [alert("run 7", clears=False)])
@@ -220,11 +284,11 @@ def test_what_cannot_clear_just_ends(tmp_path: Path) -> None:
 
 def test_a_message_that_failed_is_told_again_and_says_so(tmp_path: Path) -> None:
     with Told(tmp_path) as told:
-        told.failed("webhook", NOW)
-        told.failed("webhook", NOW + HOUR)
+        told.sending("webhook", NOW)
+        told.sending("webhook", NOW + HOUR)
     with Told(tmp_path) as told:
         text = told.news("webhook", [alert("a")]).text
-        assert text == "ALERT a is high\n(An earlier message could not be delivered, first at 2026-05-20 12:00 UTC.)"
+        assert text == "ALERT a is high\n(An earlier message may not have arrived, the first at 2026-05-20 12:00 UTC.)"
         told.delivered("webhook", [alert("a")])
         assert told.news("webhook", [alert("b")]).text == "ALERT b is high\nresolved: a is high"
 

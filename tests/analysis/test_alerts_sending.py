@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import ssl
+import threading
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +73,51 @@ def test_a_server_that_is_gone_is_said() -> None:
     with pytest.raises(DeliveryError, match="cannot be reached") as error:
         webhook(f"{server.url}/secret")("text")
     assert "secret" not in str(error.value)
+
+
+def test_a_server_of_another_kind_is_said(pauses: list[float]) -> None:
+    """A mail server, say: its greeting is no answer to a POST, and is not repeated."""
+    with speaking(b"220 SECRET ESMTP\r\n") as port, pytest.raises(DeliveryError, match="does not speak HTTP") as error:
+        webhook(f"http://127.0.0.1:{port}/x")("text")
+    assert ("SECRET" in str(error.value), len(pauses)) == (False, 2)
+
+
+def test_silence_is_a_time_out(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
+    monkeypatch.setattr(alerts_sending, "TIMEOUT_S", 0.05)
+    with speaking(b"") as port:
+        with pytest.raises(DeliveryError, match=r"^the server cannot be reached: timed out$"):
+            webhook(f"http://127.0.0.1:{port}/x")("text")
+        with pytest.raises(DeliveryError, match=r"^the mail server cannot be reached: .*timed out$"):
+            email(port=port, security="none")("text")
+    assert len(pauses) == 4
+
+
+def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as proxy, receiving() as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        webhook(server.url)("text")
+    assert (len(server.bodies), proxy.bodies) == (1, [])
+
+
+@contextlib.contextmanager
+def speaking(words: bytes) -> Iterator[int]:
+    """A port where whoever comes hears these words, and then silence."""
+    taken = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(server.accept()[0])
+                taken[-1].sendall(words)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in taken:
+        connection.close()
 
 
 def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,3 +252,16 @@ def test_refused_recipients_are_named(serving: Any) -> None:
 def test_half_a_login_is_refused() -> None:
     with pytest.raises(UsageError, match="both user_env and password_env"):
         email({"USER": "ops"}, user_env="USER")
+
+
+def test_a_login_that_cannot_be_sent_is_refused_and_not_shown() -> None:
+    with pytest.raises(UsageError, match=r"^User and password of a mail server must be ASCII"):
+        email({"USER": "ops", "WORD": "gehe\u00fcm"}, user_env="USER", password_env="WORD")
+
+
+def test_a_mail_server_that_is_gone_is_tried_again(pauses: list[float]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(DeliveryError, match="mail server cannot be reached"):
+        email(port=port, security="none")("text")
+    assert pauses == [1.0, 3.0]
