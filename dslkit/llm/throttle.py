@@ -36,7 +36,7 @@ RING = 16_384  # entries of a window; beyond half of them, neighbours are merged
 
 _FORMAT, _BOOT, _HOLD_UNTIL, _GUARD, _WINDOWS, _REFUSED, _SENT = range(7)
 _HEADER = 16
-_UNIT, _LENGTH, _HEAD, _TAIL, _USED, _PENDING, _SERVER_LIMIT, _LOWERED_AT, _MERGE_SINCE, _LEARNED = range(10)
+_UNIT, _LENGTH, _HEAD, _TAIL, _USED, _PENDING, _SERVER_LIMIT, _LOWERED_AT, _MERGE_SINCE, _LEARNED, _STATED = range(11)
 _WINDOW = 16
 _SLOT = 2 + MAX_WINDOWS  # in flight, waiting, then what is pending in each window
 _SLOTS_AT = _HEADER + MAX_WINDOWS * _WINDOW
@@ -246,10 +246,11 @@ class Window:
             self.append(cells[entry], cells[entry + 1])
 
     def use(self, now: float, given: float | None) -> WindowUse:
-        """How full it is now."""
+        """How full it is now; where this process was given no limit, of what another has stated."""
         cells, at = self._cells, self._at
         self._expire(now - self.stay)
-        return WindowUse(self.unit, self.length, self.amount(given), cells[at + _USED], cells[at + _PENDING])
+        amount = self.amount(given if given is not None else cells[at + _STATED] or None)
+        return WindowUse(self.unit, self.length, amount, cells[at + _USED], cells[at + _PENDING])
 
     def _slot_cell(self, slot: int) -> int:
         return _SLOTS_AT + slot * _SLOT + 2 + self._index
@@ -471,16 +472,18 @@ class Lane:
         return max(0.0, self._cells[_HOLD_UNTIL] - now)
 
     def _ensure(self, limit: Limit) -> None:
-        """Find or make the window of a limit in the table."""
+        """Find or make the window of a limit in the table, and state the amount there, for others to see."""
         count = int(self._cells[_WINDOWS])
         for index in range(count):
             at = _HEADER + index * _WINDOW
             same = self._cells[at + _UNIT] == _UNIT_CODE[limit.unit] and self._cells[at + _LENGTH] == limit.window_s
             if same and not self._cells[at + _LEARNED]:
+                self._cells[at + _STATED] = limit.amount or 0.0
                 return
         if count == MAX_WINDOWS:
             raise ValueError(f"a key and model has at most {MAX_WINDOWS} different windows")
         self._add(limit.unit, limit.window_s)
+        self._cells[_HEADER + count * _WINDOW + _STATED] = limit.amount or 0.0
 
     def _add(self, unit: Unit, length: float) -> None:
         count = int(self._cells[_WINDOWS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ client.chat.completions.create(model="offline", messages=[{"role": "user", "cont
         (lane,) = throttle_status()
         process.communicate("Hi\n")
     assert (lane.model, lane.gate.in_flight, lane.gate.all_in_flight) == ("offline", 0, 1)
+    limits = {use.unit: use.limit for use in lane.gate.windows}
+    assert limits == {"requests": 10, "tokens": math.inf}, "those that the other process keeps"
     (lane,) = throttle_status()
     assert (lane.gate.all_in_flight, lane.gate.sent) == (0, 1)
 

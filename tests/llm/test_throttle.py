@@ -198,6 +198,9 @@ def test_windows_that_another_process_adds_are_kept_in_step() -> None:
     assert uses["tokens"].pending == 0
     assert uses["tokens"].used == 80
     assert two.admit(0.3, 1, 21) > 0
+    assert {unit: use.limit for unit, use in uses.items()} == {"requests": 10, "tokens": 100}, "whoever stated it"
+    two.bind([Limit("requests", 7, 10.0)])
+    assert [use.limit for use in one.use(0.4)] == [10, 100], "each process is held to its own"
 
 
 @dataclass
