@@ -38,7 +38,7 @@ def export(
 ) -> None:
     """Send what the ledger has recorded since the last export, over OTLP/HTTP, to where the OTEL_* variables say."""
     from dslkit.settings import load_settings
-    from dslkit.telemetry.exporting import INTERVAL_S, Exporter, contents_wanted, exporter
+    from dslkit.telemetry.exporting import Exporter, contents_wanted, exporter
 
     if dry_run:
         put(f"{Exporter(load_settings().home, None, since=instant(since)).export():,} spans would be sent")
@@ -48,7 +48,7 @@ def export(
     try:
         put(f"{exports.export():,} spans sent")
         while follow:
-            time.sleep(INTERVAL_S)
+            time.sleep(exports.rest_s)
             try:
                 exports.export()
             except UsageError:

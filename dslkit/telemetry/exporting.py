@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
     from dslkit.telemetry.spans import Span
 
 INTERVAL_S = 5.0
+LONGEST_S = 60.0
+REST = 50  # an export may take one part in so many of the time; reading a ledger with much uncompacted is dear
 FAREWELL_S = 3.0  # a job that is done does not wait longer for a collector
 CHUNK = 512
 OVERLAP = timedelta(minutes=2)  # a line reaches the ledger soon after the instant it names, but not in that instant
 CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 MISSING = "OpenTelemetry is not installed: pip install 'dslkit[otel]'."
+PROTOCOL = "http/protobuf"
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _log = logging.getLogger(__name__)
 
@@ -84,7 +89,8 @@ class Exporter:
         collector: takes the spans; None: they are counted, and nothing changes.
         contents: with prompts and answers, where they were stored.
         since: where to begin when nothing was exported before.
-        now: the clock.
+        now: the time of day.
+        clock: seconds that pass.
     """
 
     def __init__(
@@ -95,7 +101,10 @@ class Exporter:
         contents: bool = False,
         since: datetime | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.rest_s = INTERVAL_S  # how long to leave ledger and collector alone before the next export
+        self._clock = clock
         self._ledger = Ledger(home)
         self._collector = collector
         self._contents = contents
@@ -112,7 +121,11 @@ class Exporter:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._path.with_suffix(".lock"), timeout=wait_s):
-            return self._export(self._read())
+            begun = self._clock()
+            try:
+                return self._export(self._read())
+            finally:
+                self.rest_s = min(max(INTERVAL_S, REST * (self._clock() - begun)), LONGEST_S)
 
     def _export(self, cursor: Cursor) -> int:
         before, views, count, more = cursor, self._ledger.snapshot(), 0, True
@@ -169,10 +182,15 @@ def exporter(home: Path, *, contents: bool = False, since: datetime | None = Non
     """An exporter to where the ``OTEL_*`` variables say, and its collector to close.
 
     Raises:
-        UsageError: OpenTelemetry is not installed.
+        UsageError: OpenTelemetry is not installed, or the environment asks for another protocol.
     """
     if importlib.util.find_spec("opentelemetry") is None:
         raise UsageError(MISSING)
+    for name in _PROTOCOLS:
+        if os.environ.get(name, "").strip() not in {"", PROTOCOL}:
+            raise UsageError(
+                f"{name}: dslkit sends {PROTOCOL}. Name the collector's port for that (4318) and unset it."
+            )
     from dslkit.telemetry.otlp import Otlp  # noqa: PLC0415 - an extra, and 0.4 s
 
     collector = Otlp()
@@ -228,14 +246,14 @@ class _Worker(threading.Thread):
             export, collector = None, None
             over = False
             while not over:
-                over = self._over.wait(INTERVAL_S)
+                over = self._over.wait(INTERVAL_S if export is None else export.rest_s)
                 if export is None:
                     export, collector = exporter(**self._options)
                 self._problem = _attempt(export, wait_s=FAREWELL_S if over else 0)
             if collector is not None:
                 collector.close()
         except Exception as error:  # noqa: BLE001 - telemetry must not end what it watches
-            self._problem = f"{type(error).__name__}: {error}"
+            self._problem = _told(error)
 
     def stop(self, wait_s: float) -> str:
         """Export once more, but do not wait longer for it; what went wrong."""
@@ -252,5 +270,9 @@ def _attempt(export: Exporter, wait_s: float) -> str:
         return ""  # another process exports this home
     except Exception as error:  # noqa: BLE001 - telemetry must not end what it watches
         _log.info("No export this time", exc_info=True)
-        return str(error) if isinstance(error, DslkitError) else f"{type(error).__name__}: {error}"
+        return _told(error)
     return ""
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, DslkitError) else f"{type(error).__name__}: {error}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dslkit.telemetry.spans import Span
 
 SCOPE = "dslkit"
+SCHEMA = "https://opentelemetry.io/schemas/1.41.0"  # the last that had the GenAI conventions, whose names these are
 # As the conventions have them.
 TOKEN_BUCKETS = [4**power for power in range(14)]
 DURATION_BUCKETS = [0.01 * 2**power for power in range(14)]
@@ -73,11 +74,11 @@ class Otlp:
         self._ids, self._made = _Given(), InMemorySpanExporter()
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(SimpleSpanProcessor(self._made))
-        self._tracer = self._provider.get_tracer(SCOPE, version("dslkit"))
+        self._tracer = self._provider.get_tracer(SCOPE, version("dslkit"), SCHEMA)
         self._exporter = OTLPSpanExporter() if _wanted("TRACES") else None
         self._meters = _meters(resource) if _wanted("METRICS") else None
         if self._meters is not None:
-            meter = self._meters.get_meter(SCOPE, version("dslkit"))
+            meter = self._meters.get_meter(SCOPE, version("dslkit"), SCHEMA)
             self._tokens = meter.create_histogram(
                 "gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.",
                 explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,

@@ -57,6 +57,7 @@ def run_span(run: Mapping[str, Any]) -> Span:
             {
                 "gen_ai.operation.name": "invoke_workflow",
                 "gen_ai.workflow.name": name,
+                "gen_ai.agent.name": name,  # as later conventions have it
                 "dslkit.run.id": run["run_id"],
                 "dslkit.run.status": run["status"],
                 "dslkit.run.commit": run["commit"],

@@ -25,6 +25,7 @@ class Received:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.statuses = [200]
+        self.retry_after: str | None = None
         self.url = ""
         self.meanwhile: Callable[[], object] = lambda: None
 
@@ -33,7 +34,7 @@ class Received:
 
 
 @contextlib.contextmanager
-def receiving(certificate: Path | None = None) -> Iterator[Received]:
+def receiving(certificate: Path | None = None, port: int = 0) -> Iterator[Received]:
     """An HTTP server, encrypted with the certificate and key of a file where one is given."""
     received = Received()
 
@@ -45,6 +46,8 @@ def receiving(certificate: Path | None = None) -> Iterator[Received]:
             received.meanwhile()
             status = received.status()
             self.send_response(status)
+            if status == 429 and received.retry_after is not None:
+                self.send_header("Retry-After", received.retry_after)
             if status in {301, 302, 307}:
                 self.send_header("Location", f"{received.url}/elsewhere")
             self.send_header("Content-Length", "0")
@@ -55,7 +58,7 @@ def receiving(certificate: Path | None = None) -> Iterator[Received]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)

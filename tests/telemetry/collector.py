@@ -62,6 +62,13 @@ class OtlpReceiver:
     def resource(self) -> dict[str, Any]:
         return _values(self._of("/v1/traces", ExportTraceServiceRequest)[0].resource_spans[0].resource.attributes)
 
+    @property
+    def schemas(self) -> set[str]:
+        requests = self._of("/v1/traces", ExportTraceServiceRequest)
+        return {
+            scope.schema_url for one in requests for resource in one.resource_spans for scope in resource.scope_spans
+        }
+
     def _of(self, path: str, kind: Any) -> list[Any]:
         received = zip(self.server.paths, self.server.bodies, strict=True)
         return [kind.FromString(body) for at, body in received if at == path]

@@ -13,12 +13,14 @@ import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, http_attributes, openai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes
+from opentelemetry.semconv.schemas import Schemas
 
 from dslkit.errors import DslkitError, UsageError
 from dslkit.ledger import Ledger
 from dslkit.records import Attribution, CallEnd, CallStart, Finding, Item, Run, Usage
 from dslkit.telemetry import exporting as room
 from dslkit.telemetry.exporting import Exporter, exporter, exporting
+from tests.analysis.receivers import receiving
 from tests.telemetry.collector import OtlpReceiver, collecting
 
 if TYPE_CHECKING:
@@ -135,6 +137,7 @@ def test_a_trace_is_run_item_agent_attempt(home: Path, collector: OtlpReceiver) 
     assert run.start == round(RUN.started_at.timestamp()) * 10**9
     assert run.end - run.start == 90 * 10**9
     assert collector.resource["service.name"] == "dslkit"
+    assert run.attributes["gen_ai.workflow.name"] == run.attributes["gen_ai.agent.name"] == "generate_batch"
 
 
 def test_an_attempt_says_what_the_conventions_ask(home: Path, collector: OtlpReceiver) -> None:
@@ -177,6 +180,7 @@ def test_names_are_those_of_the_published_conventions(home: Path, collector: Otl
     used = {name for span in collector.spans for name in span.attributes}
     assert len([name for name in used if name.startswith("gen_ai.")]) > 10
     assert sorted(name for name in used if not name.startswith("dslkit.") and name not in published) == []
+    assert collector.schemas == {Schemas.V1_41_0.value}, "of the last package whose GenAI conventions are its own"
     operations = {span.attributes.get("gen_ai.operation.name") for span in collector.spans} - {None}
     assert operations <= {value.value for value in gen_ai_attributes.GenAiOperationNameValues}
 
@@ -383,6 +387,73 @@ def test_a_collector_that_refuses_fails_nothing(home: Path, collector: OtlpRecei
         call(home, -begun.total_seconds() + 2, about=Attribution())
     assert len(said) == 1
     assert said[0].startswith("telemetry: The collector did not take the traces: ")
+
+
+@pytest.mark.parametrize(("retry_after", "first"), [("0", 10), ("3600", None)])
+def test_a_collector_that_is_busy_gets_all_once(
+    home: Path, collector: OtlpReceiver, retry_after: str, first: int | None
+) -> None:
+    """After the time it asks for, where an export may last so long (OTEL_EXPORTER_OTLP_TIMEOUT); else by the next."""
+    batch(home)
+    collector.server.statuses, collector.server.retry_after = [429, 200], retry_after
+    if first is None:
+        with pytest.raises(DslkitError, match="did not take the traces"):
+            export(home)
+    else:
+        assert export(home) == first
+    assert export(home) == (0 if first else 10)
+    del collector.server.bodies[0], collector.server.paths[0]  # what was refused
+    ids = [span.id for span in collector.spans]
+    assert (len(ids), len(set(ids))) == (10, 10)
+
+
+def test_a_collector_that_was_away_gets_what_it_missed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back at the same address, and has all once, from one exporter that outlives it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.7")  # less than the SDK would wait before it tries again
+    with collecting(monkeypatch) as before:
+        port = int(before.server.url.rpartition(":")[2])
+        exports, sink = exporter(home)
+        exports._now = lambda: NOW
+        batch(home)
+        assert exports.export() == 10
+    call(home, 5, about=Attribution())
+    with pytest.raises(DslkitError, match="did not take the traces"):
+        exports.export()
+    call(home, 4, about=Attribution())
+    with receiving(port=port) as server:
+        assert (exports.export(), exports.export()) == (2, 0)
+        assert len(OtlpReceiver(server).spans) == 2
+    sink.close()
+
+
+def test_an_export_that_is_dear_is_made_less_often(home: Path) -> None:
+    clock, takes = [0.0], iter((0.01, 0.4, 30.0))
+
+    class Slow(Kept):
+        def send(self, spans: Any) -> bool:
+            clock.append(clock[-1] + next(takes))
+            return super().send(spans)
+
+    exports = Exporter(home, Slow(), now=lambda: NOW, clock=lambda: clock[-1])
+    rests = []
+    for age in (9, 8, 7):
+        call(home, age, about=Attribution())
+        exports.export()
+        rests.append(exports.rest_s)
+    assert rests == [5.0, pytest.approx(20.0), 60.0]
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
+def test_another_protocol_is_refused_and_not_ignored(
+    home: Path, collector: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "grpc")
+    with pytest.raises(UsageError, match=f"^{name}: dslkit sends http/protobuf"):
+        exporter(home)
+    said: list[str] = []
+    with exporting(home, said.append):
+        pass
+    assert said[0].startswith(f"telemetry: {name}: dslkit sends http/protobuf")
 
 
 def test_without_a_collector_nothing_is_loaded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
