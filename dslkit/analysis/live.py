@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dslkit.ledger import Ledger
     from dslkit.ledger.following import Kind
 
+    _Lists = tuple[tuple[Mapping[str, Any], ...], tuple[Mapping[str, Any], ...]]
+
 WINDOW = timedelta(minutes=1)
 SHOWN = timedelta(minutes=10)
 COLUMNS = 60
@@ -164,7 +166,7 @@ class Status:
 def read_status(views: Views, now: datetime) -> Status:
     """What the ledger says at ``now`` (aware)."""
     _gather(views, now)
-    return _figures(views, now)
+    return _figures(views, now, _lists(views))
 
 
 class Live:
@@ -189,6 +191,7 @@ class Live:
         self._now, self._spent, self._clock = now, spent, clock
         self._follower = ledger.follower(tuple(_KINDS))
         self._views: Views | None = None
+        self._latest: _Lists = ((), ())
         self._due = 0.0
         self._lock = threading.Lock()  # a notebook may ask while its monitor looks by itself
 
@@ -202,11 +205,14 @@ class Live:
         fresh = [record for record in self._follower.look() if not record.get("cache_hit")]
         if self._views is None or self._clock() >= self._due:
             self._views = self._read(now)  # after the look: what that saw is in it
-        else:
-            for kind, how in _KINDS.items():
-                if records := [record for record in fresh if record["k"] == kind]:
-                    how.enter(self._views, records)
-        return _figures(self._views, now)
+            fresh = []
+            self._latest = _lists(self._views)
+        for kind, how in _KINDS.items():
+            if records := [record for record in fresh if record["k"] == kind]:
+                how.enter(self._views, records)
+        if fresh:
+            self._latest = _lists(self._views)
+        return _figures(self._views, now, self._latest)
 
     def _read(self, now: datetime) -> Views:
         before = self._spent()
@@ -226,13 +232,18 @@ def _gather(views: Views, now: datetime) -> None:
     views.execute(_MADE)
 
 
-def _figures(views: Views, now: datetime) -> Status:
+def _lists(views: Views) -> _Lists:
+    """The newest attempts, and the runs: half the cost of a look, and the same until something is recorded."""
+    return tuple(_dicts(views.execute(_CALLS))), tuple(_dicts(views.execute(_RUNS)))
+
+
+def _figures(views: Views, now: datetime, latest: _Lists) -> Status:
     moments = _moments(now)
     figures = _dicts(views.execute(_FIGURES, moments))[0]
     width = SHOWN.total_seconds() / COLUMNS
     counted = dict(views.execute(_COUNTED, {"shown": moments["shown"], "width": width}).fetchall())
     columns = tuple(counted.get(place, 0) for place in range(COLUMNS))
-    calls, runs = (tuple(_dicts(views.execute(query))) for query in (_CALLS, _RUNS))
+    calls, runs = latest
     return Status(at=now, columns=columns, calls=calls, runs=runs, **figures)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dslkit.llm.gates import LaneStatus
     from dslkit.settings import Settings
 
-LOOK_S = 0.8
+LOOK_S = 1.0
 LINE_S = 10.0  # where the output is no terminal, one line in so many seconds
 _SPARKS = "▁▂▃▄▅▆▇█"
 _BAR = 20
