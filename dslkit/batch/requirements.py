@@ -1,5 +1,8 @@
 """Requirement files in, `Requirement` values out; whatever is wrong is said with its line, the problem and the remedy.
 
+A folder is read as the benchmark Chat2Workflow (arXiv 2604.19667) lays its tasks out: its file ``requirements.…``, with
+whatever else lies beside it left alone; a folder without one gives all the requirement files in and below it.
+
 Columns: ``id``, ``requirement`` (a text, or the list of a request and its later rounds), ``inputs``, ``outputs``
 (names, or one list of names per end node), ``related_nodes``, ``tags``.  Columns that only describe a requirement
 (`TAG_COLUMNS`) become tags.  Any other column is an error: a misspelt ``outputs`` must not silently switch off judging.
@@ -18,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dslkit.batch.rows import BadRowError, Row, read_rows
+from dslkit.batch.rows import BadRowError, Row, files_of, read_rows
 from dslkit.errors import UsageError
 from dslkit.records import Requirement
 
@@ -26,6 +29,7 @@ TAG_COLUMNS = frozenset(
     {
         "category",
         "comment",
+        "complexity",
         "difficulty",
         "domain",
         "language",
@@ -52,14 +56,16 @@ class _UnusableError(ValueError):
 
 
 def load(path: str | Path) -> tuple[Requirement, ...]:
-    """The requirements of a JSONL, CSV, YAML or text file (one a line), in order.
+    """The requirements of a JSONL, JSON, CSV, YAML or text file (one a line), or of a folder of such, in order.
 
     Raises:
         UsageError: the file or rows of it cannot be used; names every line (ten at most), the problem and the remedy.
     """
     path = Path(path)
     problems: list[str] = []
-    requirements = tuple(_without_twins(_usable(read_rows(path), problems), problems))
+    placed = ((_place(file, path), file) for file in files_of(path))
+    found = (each for place, file in placed for each in _usable(read_rows(file), place, problems))
+    requirements = tuple(_without_twins(found, problems))
     if problems:
         shown = problems[:_PROBLEMS_SHOWN]
         more = [f"… and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
@@ -80,31 +86,36 @@ def from_text(text: str, *, item_id: str | None = None) -> Requirement:
         raise UsageError(str(error)) from None
 
 
-def _usable(rows: Iterator[Row], problems: list[str]) -> Iterator[tuple[int, Requirement]]:
+def _place(file: Path, path: Path) -> str:
+    """What to say before a line of a file: its place in the folder, where that was given."""
+    return "" if file == path else f"{file.relative_to(path)}, "
+
+
+def _usable(rows: Iterator[Row], place: str, problems: list[str]) -> Iterator[tuple[str, Requirement]]:
     try:
         for row in rows:
             try:
-                yield row.line, _requirement(row.value)
+                yield f"{place}line {row.line}", _requirement(row.value)
             except ValueError as error:
-                problems.append(f"line {row.line}: {error}")
+                problems.append(f"{place}line {row.line}: {error}")
     except BadRowError as error:  # the reader cannot go on behind a row that it cannot read
-        problems.append(str(error))
+        problems.append(f"{place}{error}")
 
 
-def _without_twins(numbered: Iterable[tuple[int, Requirement]], problems: list[str]) -> Iterator[Requirement]:
+def _without_twins(numbered: Iterable[tuple[str, Requirement]], problems: list[str]) -> Iterator[Requirement]:
     """Ids that differ in case alone are twins too: some file systems hold one file for both.
 
     Those made from equal texts are numbered.
     """
-    seen: dict[str, int] = {}
-    for line, requirement in numbered:
+    seen: dict[str, str] = {}
+    for where, requirement in numbered:
         made, number = requirement.id == _named_by(requirement.messages), 2
         numbered_one = requirement
         while made and numbered_one.id.casefold() in seen:
             numbered_one, number = replace(requirement, id=f"{requirement.id}-{number}"), number + 1
-        first = seen.setdefault(numbered_one.id.casefold(), line)
-        if first != line:
-            problems.append(f"line {line}: id {requirement.id!r} stands on line {first} already. Give each its own id.")
+        first = seen.setdefault(numbered_one.id.casefold(), where)
+        if first != where:
+            problems.append(f"{where}: id {requirement.id!r} stands on {first} already. Give each its own id.")
         yield numbered_one
 
 

@@ -1,4 +1,4 @@
-"""Requirement files as rows with line numbers: JSONL, CSV, YAML and plain text.
+"""Requirement files as rows with line numbers: JSONL, JSON, CSV, YAML and plain text.
 
 A row is a mapping of column to value, or a bare string where the file has no columns.  Every complaint names the line.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CSV_FIELD_LIMIT = 16 * 1024 * 1024
+_BETWEEN = re.compile(r"[\s,]*")
+_MAIN = "requirements"  # the name of the file, without its suffix, that a folder has its requirements in
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -36,6 +39,22 @@ class BadRowError(ValueError):
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The requirement files of a folder: ``requirements.…`` in it, else all in and below it; a file is its own.
+
+    Text files do not count there: licences and notes are such.  Raises UsageError when there are none.
+    """
+    if not path.is_dir():
+        return (path,)
+    suffixes = set(_READERS) - {".txt", ""}
+    main = tuple(file for file in sorted(path.glob(f"{_MAIN}.*")) if file.suffix.lower() in suffixes)
+    below = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes and file.is_file())
+    files = main or tuple(file for file in below if not any(part[0] == "." for part in file.relative_to(path).parts))
+    if not files:
+        raise UsageError(f"{path}: the folder has no requirement file ({', '.join(sorted(suffixes))}).")
+    return files
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -83,6 +102,23 @@ def _read_jsonl(text: str) -> Iterator[Row]:
             )
             raise BadRowError(number, f"not JSON ({what}). Each line must be one whole JSON object.") from None
         yield Row(number, value)
+
+
+def _read_json(text: str) -> Iterator[Row]:
+    """One object, or a list of them."""
+    try:
+        root = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        raise BadRowError(line, f"not JSON ({error}). Write one object, or a list of them.") from None
+    if not isinstance(root, list):
+        yield Row(1, root)
+        return
+    decoder, place = json.JSONDecoder(), text.index("[") + 1
+    for _ in root:
+        start = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]  # it matches anywhere
+        value, place = decoder.raw_decode(text, start)
+        yield Row(text.count("\n", 0, start) + 1, value)
 
 
 def _read_csv(text: str) -> Iterator[Row]:
@@ -151,6 +187,7 @@ def _read_plain(text: str) -> Iterator[Row]:
 _READERS: dict[str, Callable[[str], Iterator[Row]]] = {
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
+    ".json": _read_json,
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".yaml": _read_yaml,

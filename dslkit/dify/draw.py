@@ -25,6 +25,7 @@ ENTRY: Final = 26.0
 GAP: Final = 46.0
 MAX_LABEL: Final = 112.0
 MAX_NODES: Final = 1_000
+SMALLEST: Final = 0.8  # of its natural size: in a narrower column the picture is scrolled, or its text were unreadable
 _STYLE: Final = Path(__file__).with_name("draw.css").read_text(encoding="utf-8")
 _WIDE: Final = frozenset("WF")
 
@@ -238,10 +239,11 @@ def _notice(name: str, message: str) -> str:
 
 
 def _element(width: float, height: float, name: str, description: str, body: str) -> str:
+    style = f"max-width:100%;min-width:{SMALLEST * width:.0f}px;height:auto"
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="dslkit-workflow" role="img" {size} '
-        f'style="max-width:100%;height:auto"><title>{_text(name)}</title><desc>{_text(description)}</desc>'
+        f'style="{style}"><title>{_text(name)}</title><desc>{_text(description)}</desc>'
         f"<style>\n{_STYLE}</style>"
         f'<rect class="page" width="100%" height="100%" rx="8"/>\n{body}\n</svg>\n'
     )

@@ -108,3 +108,7 @@ class Workflow:
 
     def _repr_svg_(self) -> str:
         return draw(self.document)
+
+    def _repr_html_(self) -> str:
+        """The picture in a frame that scrolls: where notebooks show a bare SVG, they cut it at the right."""
+        return f'<div style="overflow-x:auto" tabindex="0">{draw(self.document)}</div>'

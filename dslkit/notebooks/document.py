@@ -22,7 +22,7 @@ _CHECKOUT = Path(__file__).parents[2] / "notebooks"
 
 
 def find(name: str) -> Path:
-    """The path of a notebook or its data: a path that exists, or the name of a file that ships with dslkit.
+    """The path of a notebook or its data: a path that exists (also a folder), or the name of a file that ships here.
 
     ``generate_batch`` and ``generate_batch.ipynb`` are the same.
 
@@ -38,6 +38,8 @@ def find(name: str) -> Path:
         for candidate_name in (name, f"{name}.ipynb"):
             if candidate_name in ours:
                 return ours[candidate_name]
+    if wanted.is_dir():  # behind the names: a folder "benchmark" does not hide the notebook of that name
+        return wanted
     raise UsageError(f"No file {name!r}: give the path of one, or the name of one of ours ({', '.join(sorted(ours))}).")
 
 

@@ -12,11 +12,22 @@ if TYPE_CHECKING:
     from dslkit.widgets.generator import generator_form
     from dslkit.widgets.monitor import live_monitor
     from dslkit.widgets.progress import Progress
+    from dslkit.widgets.stages import funnel
 
-__all__ = ["Progress", "generator_form", "live_monitor", "pattern_browser", "patterns", "settings_table", "show"]
+__all__ = [
+    "Progress",
+    "funnel",
+    "generator_form",
+    "live_monitor",
+    "pattern_browser",
+    "patterns",
+    "settings_table",
+    "show",
+]
 
 _HOME = {
     "Progress": "dslkit.widgets.progress",
+    "funnel": "dslkit.widgets.stages",
     "generator_form": "dslkit.widgets.generator",
     "live_monitor": "dslkit.widgets.monitor",
     "pattern_browser": "dslkit.widgets.browser",

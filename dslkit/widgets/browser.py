@@ -21,7 +21,7 @@ FOUND = 10
 
 
 class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
-    """Search above, titles on the left, the picked one on the right: ``pattern``, for use in the next cell."""
+    """Search above, titles below it, then the picked one: ``pattern``, for use in the next cell."""
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.pattern: Pattern | None = None
@@ -30,13 +30,12 @@ class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._tasks: set[asyncio.Task[None]] = set()
         self._query = w.Text(placeholder="What should the workflow do? Enter searches", layout={"width": "auto"})
         self._query.continuous_update = False
-        self._titles = w.Select(rows=14, layout={"width": "20rem", "flex": "1 1 16rem", "max_width": "98%"})
-        self._picked = w.HTML(layout={"flex": "3 1 24rem", "min_width": "0"})
+        self._titles = w.Select(rows=8, layout={"width": "auto"})
+        self._picked = w.HTML(layout={"width": "auto"})
         self._titles.observe(self._picking, "value")
         self._query.observe(self._searching, "value")
         self._list([(each, None) for each in self._all])
-        below = w.HBox([self._titles, self._picked], layout={"flex_flow": "row wrap", "align_items": "flex-start"})
-        super().__init__([self._query, below], layout={"max_width": "62rem"})
+        super().__init__([self._query, self._titles, self._picked], layout={"max_width": "62rem"})
         self.add_class("dslkit-patterns")
 
     def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
@@ -54,9 +53,15 @@ class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._list([(match.pattern, match.score) for match in matches])
 
     def _searching(self, change: Mapping[str, Any]) -> None:
-        task = asyncio.ensure_future(self.search(change["new"]))
+        task = asyncio.ensure_future(self._try(change["new"]))
         self._tasks.add(task)  # the event loop alone would let it be collected
         task.add_done_callback(self._tasks.discard)
+
+    async def _try(self, text: str) -> None:
+        try:
+            await self.search(text)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the browser says it
+            self._picked.value = markup.framed(markup.notice(f"{type(error).__name__}: {error}", "bad"))
 
     def _list(self, found: list[tuple[Pattern, float | None]]) -> None:
         self._titles.options = [

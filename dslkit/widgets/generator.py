@@ -52,6 +52,7 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self.item: Item | None = None
         self._said: list[str] = []
         self._task: asyncio.Task[None] | None = None
+        self._made = Markup("")
         self._ask = w.Textarea(value=requirement, placeholder="What should the workflow do?", rows=5, layout=_WIDE)
         self._mode = w.Dropdown(options=_MODES, value=mode, description="Mode", layout=_NARROWED)
         self._model = w.Combobox(
@@ -60,7 +61,7 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._go = w.Button(
             description="Generate", button_style="primary", icon="play", tooltip="Generate the workflow"
         )
-        self._anew = w.Button(description="Start anew", icon="undo", disabled=True, tooltip="Forget the rounds so far")
+        self._anew = w.Button(disabled=True)
         self._state = w.HTML()
         self._result = w.HTML(layout=_WIDE)
         self._go.on_click(self._clicked)
@@ -71,6 +72,7 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         )
         super().__init__([self._ask, choices, buttons, self._result], layout=w.Layout(max_width="62rem"))
         self.add_class("dslkit-form")
+        self._busy(busy=False)
 
     def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
         """The live form, and a still of it for pages without a kernel."""
@@ -90,23 +92,33 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             self._task = asyncio.ensure_future(self.generate())
 
     def _restarted(self, _button: w.Button) -> None:
-        self._said, self.workflow, self.item = [], None, None
-        self._ask.value, self._result.value, self._state.value = EXAMPLE, "", ""
+        """Stop what is under way, or else forget the rounds so far."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            return
+        self._said, self.workflow, self.item, self._made = [], None, None, Markup("")
+        self._ask.value, self._result.value = EXAMPLE, ""
         self._ask.placeholder, self._go.description = "What should the workflow do?", "Generate"
-        self._anew.disabled = True
+        self._busy(busy=False)
 
     async def generate(self) -> None:
         """What the button does: generate from what is in the form; every error is shown in the form."""
         request = self._ask.value.strip()
         if not request:
-            self._result.value = markup.framed(markup.notice("Say first what the workflow should do.", "fair"))
+            self._tell(
+                "Say first what should change." if self._said else "Say first what the workflow should do.", "fair"
+            )
             return
         self._busy(busy=True)
         ticking = asyncio.ensure_future(self._tick())
         try:
             await self._generate((*self._said, request))
+        except asyncio.CancelledError:
+            self._tell(
+                "Stopped. Generate again: what the model has answered so far is not asked, or paid, twice.", "fair"
+            )
         except Exception as error:  # noqa: BLE001 - whatever it was, the form says it
-            self._result.value = markup.framed(markup.notice(self._explained(error), "bad"))
+            self._tell(self._explained(error), "bad")
         finally:
             ticking.cancel()
             self._busy(busy=False)
@@ -118,9 +130,14 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self.item = made.item
         self.workflow = made.workflow
         self._said = list(messages)
-        self._result.value = markup.framed(await asyncio.to_thread(self._drawn, made.item))
+        self._made = await asyncio.to_thread(self._drawn, made.item)
+        self._result.value = markup.framed(self._made)
         self._ask.value, self._ask.placeholder = "", "What should change? Or download the file below."
-        self._go.description, self._anew.disabled = "Change it", False
+        self._go.description = "Change it"
+
+    def _tell(self, text: str, tone: str) -> None:
+        """Say something above what was made before, which stays."""
+        self._result.value = markup.framed(markup.notice(text, tone) + self._made)
 
     def _drawn(self, item: Item) -> Markup:
         spent = show.spent(item.run_id, item.item_id)
@@ -150,6 +167,15 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     def _busy(self, *, busy: bool) -> None:
         for field in (self._ask, self._mode, self._model, self._go):
             field.disabled = busy
+        self._anew.disabled = not busy and not self._said
+        if busy:
+            self._anew.description, self._anew.icon, self._anew.tooltip = "Stop", "stop", "Stop generating"
+        else:
+            self._anew.description, self._anew.icon, self._anew.tooltip = (
+                "Start anew",
+                "undo",
+                "Forget the rounds so far",
+            )
         self._state.value = ""
 
     async def _tick(self) -> None:

@@ -121,7 +121,7 @@ def figures(named: Sequence[tuple[str, object, str]]) -> Markup:
 
 def said(messages: Sequence[str]) -> Markup:
     """The rounds of a conversation, in order."""
-    each = Markup("<li>{}</li>")
+    each = Markup('<li dir="auto">{}</li>')
     return Markup('<ol class="said">{}</ol>').format(_join(each.format(message) for message in messages))
 
 

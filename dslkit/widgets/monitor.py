@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dslkit.analysis.live import Status
     from dslkit.settings import Settings
 
-INTERVAL_S = 1.0
+INTERVAL_S = 0.75  # with the writing and reading of a line, less than a second behind
 
 
 def drawn(status: Status, settings: Settings) -> Markup:
@@ -29,7 +29,7 @@ def drawn(status: Status, settings: Settings) -> Markup:
     figures = [
         ("Attempts a minute", formats.count(status.attempts), f"of {settings.requests_per_minute:,} allowed"),
         ("Tokens a minute", formats.compact(status.tokens), _of(settings.tokens_per_minute)),
-        ("In flight", formats.count(status.open), f"{formats.seconds(status.waited)} in the queue"),
+        ("In flight", formats.count(status.open), f"queued {formats.seconds(status.waited)}"),
         ("Spent today", formats.usd(status.spent_today), _budget(settings.budget_per_day_usd)),
         ("Latency", formats.seconds(status.p50), f"95 % under {formats.seconds(status.p95)}"),
         ("Errors a minute", _errors(status), "each attempt counts"),
@@ -42,18 +42,21 @@ def drawn(status: Status, settings: Settings) -> Markup:
 
 
 class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
-    """Reads the ledger once a second while it runs, and shows it."""
+    """Reads the ledger while it runs, and shows it less than a second later."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._live = Live(Ledger(settings.home))
         self._task: asyncio.Task[None] | None = None
         self._view = w.HTML(layout={"width": "auto"})
-        self._switch = w.ToggleButton(value=False, description="Watch", icon="play", tooltip="Read once a second")
+        self._switch = w.ToggleButton(value=False, description="Watch", icon="play", tooltip="Keep reading the ledger")
         self._switch.observe(self._switched, "value")
         super().__init__([self._switch, self._view], layout={"max_width": "62rem"})
         self.add_class("dslkit-monitor")
-        self.refresh(self.read())
+        try:
+            self.refresh(self.read())
+        except Exception as error:  # noqa: BLE001 - watching tries again
+            self._tell(error)
 
     def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
         """The live monitor, and its present state for pages without a kernel."""
@@ -74,8 +77,11 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             try:
                 self.refresh(await asyncio.to_thread(self.read))
             except Exception as error:  # noqa: BLE001 - a monitor outlives what it watches
-                self._view.value = markup.framed(markup.notice(f"{type(error).__name__}: {error}", "bad"))
+                self._tell(error)
             await asyncio.sleep(INTERVAL_S)
+
+    def _tell(self, error: Exception) -> None:
+        self._view.value = markup.framed(markup.notice(f"{type(error).__name__}: {error}", "bad"))
 
     def close(self) -> None:
         """Stop reading, and leave the page."""

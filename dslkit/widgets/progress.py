@@ -25,11 +25,13 @@ class Progress:
 
     Args:
         total: items there are.
+        label: what they are, where one of several batches is told apart.
         now: a clock in seconds.
     """
 
-    def __init__(self, total: int, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total: int, *, label: str = "", now: Callable[[], float] = time.monotonic) -> None:
         self._total = total
+        self._label = f"{label}: " if label else ""
         self._now = now
         self._began = self._shown_at = now()
         self._verdicts: Counter[str] = Counter()
@@ -51,7 +53,7 @@ class Progress:
         share = self._done / self._total if self._total else 1.0
         elapsed = self._now() - self._began
         of_them = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self._verdicts.items()))
-        told = f"{self._done} of {self._total}" + (f" ({of_them})" if of_them else "")
+        told = f"{self._label}{self._done} of {self._total}" + (f" ({of_them})" if of_them else "")
         took = formats.seconds(elapsed) if share == 1.0 else self._remaining(elapsed)
         line = f"{'█' * round(share * _BAR):░<{_BAR}} {told}, {took}"
         return Shown(bars([(told, share, "", took)], label="progress", whole=1.0), line)

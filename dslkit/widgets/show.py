@@ -36,8 +36,6 @@ _STAGES = """
     sum(cost_usd) AS cost_usd, sum(throttle_wait_s)::DOUBLE AS waited
   FROM calls WHERE run_id = $run GROUP BY ALL ORDER BY cost_usd DESC NULLS LAST, calls DESC, stage
 """
-
-
 _MODES = """
   WITH spent AS (
     SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens) AS tokens,
@@ -91,7 +89,7 @@ def spent(run_id: str, item_id: str | None = None, *, home: Path | None = None) 
     """Calls, tokens and USD of a run, or of one item of it."""
     query = """SELECT count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
       sum(cost_usd) AS cost_usd FROM calls WHERE run_id = $run AND (item_id = $item OR $item IS NULL)"""
-    row = _rows(query, {"run": run_id, "item": item_id}, home)[0]
+    row = rows_of(query, {"run": run_id, "item": item_id}, home)[0]
     return Spent(**(row if row["calls"] else row | {"tokens": 0, "cost_usd": Decimal(0)}))
 
 
@@ -110,7 +108,7 @@ def ran(item: Item) -> str:
 
 def items(run_id: str, *, home: Path | None = None) -> Shown:
     """The items of a run: verdict, findings, tokens, cost, seconds, and the file of each."""
-    rows = _rows(_ITEMS, {"run": run_id}, home)
+    rows = rows_of(_ITEMS, {"run": run_id}, home)
     titles = ("Item", "Verdict", "Engine", "Findings", "Tokens", "Cost", "Seconds", "File")
     numbers = frozenset({"Tokens", "Cost", "Seconds"})
     lines = [
@@ -132,7 +130,7 @@ def items(run_id: str, *, home: Path | None = None) -> Shown:
 
 def by_mode(run_id: str, *, home: Path | None = None) -> tuple[Mode, ...]:
     """What each mode of a run gave, in the order in which they began."""
-    return tuple(Mode(**row) for row in _rows(_MODES, {"run": run_id}, home))
+    return tuple(Mode(**row) for row in rows_of(_MODES, {"run": run_id}, home))
 
 
 def modes(run_id: str, *, home: Path | None = None) -> Shown:
@@ -165,7 +163,7 @@ def modes(run_id: str, *, home: Path | None = None) -> Shown:
 
 def cost(run_id: str, *, home: Path | None = None) -> Shown:
     """What the calls of a run cost, by stage and model."""
-    rows = _rows(_STAGES, {"run": run_id}, home)
+    rows = rows_of(_STAGES, {"run": run_id}, home)
     if not rows:
         return Shown(markup.notice("No call was made: everything had been done before."), "No call was made.")
     titles = ("Stage", "Model", "Calls", "Errors", "Cached", "Tokens in", "Tokens out", "Cost", "Waited, s")
@@ -187,7 +185,7 @@ def cost(run_id: str, *, home: Path | None = None) -> Shown:
 
 def seconds(run_id: str, *, home: Path | None = None) -> Shown:
     """A chart of how long each item took, the slowest first, in the colour of its verdict."""
-    rows = sorted(_rows(_ITEMS, {"run": run_id}, home), key=lambda row: -row["seconds"])
+    rows = sorted(rows_of(_ITEMS, {"run": run_id}, home), key=lambda row: -row["seconds"])
     shown = [
         (row["item_id"], row["seconds"], markup.VERDICTS[row["verdict"]][1], formats.seconds(row["seconds"]))
         for row in rows[:MOST_BARS]
@@ -205,7 +203,8 @@ def _findings(row: dict[str, Any]) -> str:
     return ", ".join(formats.plural(count, noun) for noun, count in counted if count) or "none"
 
 
-def _rows(query: str, values: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
+def rows_of(query: str, values: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
+    """What the ledger answers (that of DSLKIT_HOME when ``home`` is None), by the names of the columns."""
     cursor = Ledger(home or load_settings().home).snapshot().execute(query, values)
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -211,7 +211,7 @@ def test_all_bad_rows_are_listed(tmp_path: Path) -> None:
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.jsonl", tmp_path):
-        with pytest.raises(UsageError, match=r"cannot be read|unknown kind"):
+        with pytest.raises(UsageError, match=r"cannot be read|no requirement file"):
             load(path)
 
 
@@ -244,3 +244,41 @@ def test_any_text_gets_a_portable_name(text: str) -> None:
 def test_from_text_refuses(text: str, item_id: str | None) -> None:
     with pytest.raises(UsageError):
         from_text(text, item_id=item_id)
+
+
+def test_json_is_one_object_or_a_list_of_them(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in JSONL.splitlines() if line.strip()]
+    assert load(written(tmp_path, "all.json", json.dumps(rows, indent=2))) == (DIGEST, ROUTE)
+    assert load(written(tmp_path, "one.json", json.dumps(rows[1]))) == (ROUTE,)
+    with pytest.raises(UsageError, match=r"line 2: 'requirement' must be"):
+        load(written(tmp_path, "bad.json", '[{"requirement": "x"},\n {"id": "a"}]'))
+    with pytest.raises(UsageError, match=r"line 2: not JSON"):
+        load(written(tmp_path, "bad.json", '[{"requirement": "x"},\n'))
+
+
+def test_a_folder_gives_its_requirements_file(tmp_path: Path) -> None:
+    """What else a benchmark ships (answers, a licence) is none of its tasks."""
+    (tmp_path / "replies").mkdir()
+    written(tmp_path, "requirements.jsonl", JSONL)
+    written(tmp_path, "replies/model.jsonl", '{"workflow": "…"}')
+    written(tmp_path, "LICENSE.txt", "Permission is hereby granted")
+    assert load(tmp_path) == (DIGEST, ROUTE)
+
+
+def test_a_folder_without_one_gives_all_files_below(tmp_path: Path) -> None:
+    """One file a task, in folders; each complaint names its file."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".git").mkdir()
+    written(tmp_path, "b/route.json", '{"id": "2", "requirement": "Route a ticket", "complexity": "high"}')
+    written(tmp_path, "a.yaml", "- {id: 1, requirement: Summarise}")
+    written(tmp_path, ".git/x.json", "{}")
+    assert [(each.id, dict(each.tags)) for each in load(tmp_path)] == [("1", {}), ("2", {"complexity": "high"})]
+    written(tmp_path, "c.jsonl", '{"id": "2", "requirement": "Route another"}')
+    with pytest.raises(UsageError, match=r"c\.jsonl, line 1: id '2' stands on b/route\.json, line 1 already"):
+        load(tmp_path)
+
+
+def test_a_folder_without_requirements_is_told(tmp_path: Path) -> None:
+    written(tmp_path, "notes.txt", "nothing")
+    with pytest.raises(UsageError, match=r"no requirement file .*\.csv"):
+        load(tmp_path)

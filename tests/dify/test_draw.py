@@ -70,6 +70,13 @@ def test_nodes_are_coloured_by_kind() -> None:
     assert sorted(map(str, groups)) == ["boundary", "boundary", "data", "model", "unknown"]
 
 
+def test_it_never_shrinks_to_what_nobody_can_read() -> None:
+    drawing = draw(branching())
+    width = float(str(parsed(drawing).get("width")))
+    (least,) = re.findall(r"min-width:(\d+)px", str(parsed(drawing).get("style")))
+    assert 13 * float(least) / width >= 10, "titles of 13 px"
+
+
 def test_containers_frame_their_children() -> None:
     nodes = [
         start(),
@@ -97,7 +104,8 @@ def test_it_tells_what_it_shows() -> None:
 
 def test_it_follows_light_and_dark_and_asks_for_nothing() -> None:
     drawing = draw(branching())
-    assert "@media (prefers-color-scheme: dark)" in drawing
+    assert ":root.dslkit-workflow { color-scheme: light dark; }" in drawing
+    assert '[data-jp-theme-light="false"] .dslkit-workflow { color-scheme: dark; }' in drawing
     addresses = re.findall(r"(?:https?:)?//[^\s\"'<]+", drawing.replace(SVG.strip("{}"), ""))
     assert addresses == []
     assert not re.search(r"<script|<image|<foreignObject|@import|url\(", drawing)

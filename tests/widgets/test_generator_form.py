@@ -85,6 +85,39 @@ def test_an_error_is_shown_in_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not form._go.disabled
 
 
+def test_an_error_leaves_what_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture, the file and the change that was asked for are still there; asking again goes on."""
+    form = generator_form(REQUEST)
+    made = clicked(form)
+    form._ask.value = "Return the language too (variable language)."
+    monkeypatch.setenv("DSLKIT_REQUESTS_PER_MINUTE", "0")
+    shown = clicked(form)
+    assert "SettingsError" in shown
+    assert made.partition("<figure")[2] == shown.partition("<figure")[2] != ""
+    assert form._ask.value == "Return the language too (variable language)."
+    monkeypatch.delenv("DSLKIT_REQUESTS_PER_MINUTE")
+    assert "SettingsError" not in clicked(form)
+    assert "variable language" in form._result.value
+
+
+def test_a_second_button_stops_it() -> None:
+    form = generator_form(REQUEST)
+
+    async def click_and_stop() -> str:
+        form._go.click()
+        await asyncio.sleep(0)
+        words = str(form._anew.description)
+        form._anew.click()
+        assert form._task is not None
+        await form._task
+        return words
+
+    assert asyncio.run(click_and_stop()) == "Stop"
+    assert "Stopped." in form._result.value
+    assert (form._anew.description, form._anew.disabled, form._ask.value) == ("Start anew", True, REQUEST)
+    assert "<svg" in clicked(form)
+
+
 def test_an_error_that_repeats_the_key_does_not_show_it(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "OPENAI_API_KEY=correct-horse-battery\nOPENAI_BASE_URL=nonsense://correct-horse-battery\n"

@@ -18,6 +18,8 @@ from dslkit.widgets.monitor import drawn
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
@@ -108,3 +110,16 @@ def test_follows_what_another_process_records() -> None:
     before, after = asyncio.run(asyncio.wait_for(watch(), 30))
     assert "No run yet." in before
     assert "appeared.ipynb, running" in after
+
+
+def test_a_home_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monitor is there all the same, and shows the ledger once it can be read."""
+    home = tmp_path / "home"
+    (home / "ledger" / "manifest.json").parent.mkdir(parents=True)
+    (home / "ledger" / "manifest.json").write_text("not a manifest")
+    monkeypatch.setenv("DSLKIT_HOME", str(home))
+    monitor = live_monitor()
+    assert "LedgerError" in monitor._view.value
+    (home / "ledger" / "manifest.json").unlink()
+    monitor.refresh(monitor.read())
+    assert "No run yet." in monitor._view.value

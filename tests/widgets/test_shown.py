@@ -86,7 +86,8 @@ def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = "".join(shown._repr_mimebundle_().values())
     assert "correct-horse-battery" not in bundle
     assert "OPENAI_API_KEY=set (not shown)" in shown.text
-    assert "DSLKIT_REQUESTS_PER_MINUTE=100" in shown.text
+    lines = {"DSLKIT_REQUESTS_PER_MINUTE=100", "DSLKIT_RATE_LIMIT_PERIOD=60", "DSLKIT_TRUSTED_PROXIES=none"}
+    assert lines | {"DSLKIT_RATE_LIMIT_ENABLED=yes", "SENTRY_DSN=not set"} <= set(shown.text.splitlines())
 
 
 def test_progress_counts_verdicts_and_is_drawn_sparingly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +99,7 @@ def test_progress_counts_verdicts_and_is_drawn_sparingly(monkeypatch: pytest.Mon
             drawn.append(shown.text)  # type: ignore[attr-defined]
 
     monkeypatch.setattr("dslkit.widgets.progress.display", lambda *_, **__: Handle())
-    progress = Progress(3, now=lambda: next(clock))
+    progress = Progress(3, label="rag", now=lambda: next(clock))
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     for verdict in ("working", "working", "failed"):
         progress(
@@ -115,5 +116,5 @@ def test_progress_counts_verdicts_and_is_drawn_sparingly(monkeypatch: pytest.Mon
             )  # type: ignore[arg-type]
         )
     assert len(drawn) == 2
-    assert "2 of 3 (2 working), 0.50" in drawn[0]
+    assert "rag: 2 of 3 (2 working), 0.50" in drawn[0]
     assert "3 of 3 (1 failed, 2 working), 1.20" in drawn[1]
