@@ -9,6 +9,7 @@ reading; the reading that its server contradicts is dropped.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 LONGEST_S = 86_400.0
 _ENOUGH = 3  # responses before anything is concluded
@@ -17,6 +18,15 @@ _ROUNDING_S = 0.002
 _ROUNDING = 0.01
 _USUAL_S = (1.0, 60.0, 3600.0, 86_400.0)
 _Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What one response says of one limit: how much, what is left, and in how many seconds it is whole again."""
+
+    limit: float | None = None
+    left: float | None = None
+    reset_s: float | None = None
 
 
 class Cadence:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from dslkit.llm.cadence import LONGEST_S
-from dslkit.llm.throttle import Word
+from dslkit.llm.cadence import LONGEST_S, Word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,15 +6,7 @@ window's length exactly.
 
 from __future__ import annotations
 
-from dslkit.llm.throttle import (
-    _HEAD,
-    _TAIL,
-    _USED,
-    Lane,
-    Limit,
-    Window,
-    table_cells,
-)
+from dslkit.llm.throttle import Lane, Limit, Window, table_cells
 
 ENTRY_BYTES = 16
 
@@ -45,17 +37,13 @@ class PackedWindow(Window):
 
     def room_in(self, now: float) -> tuple[int, float]:
         """How many requests more would be admitted, and in how many seconds there is room for another one."""
-        used = int(self._cells[self._at + _USED])
-        oldest = self._cells[self._ring_at + int(self._cells[self._at + _HEAD]) * 2]
-        return self._requests - used, oldest + self.stay - now if used else 0.0
+        entries = self.entries
+        return self._requests - len(entries) // 2, entries[0] + self.stay - now if entries else 0.0
 
     def pack(self) -> bytes:
         """The entries, oldest first, of 16 bytes each."""
-        head, tail = int(self._cells[self._at + _HEAD]), int(self._cells[self._at + _TAIL])
-        return bytes(self._cells[self._ring_at + head * 2 : self._ring_at + tail * 2])
+        return bytes(self.entries)
 
     def unpack(self, packed: bytes) -> None:
         """Hold these entries and no others; at most as many as requests are admitted."""
-        cells, at, count = self._cells, self._at, len(packed) // ENTRY_BYTES
-        cells[self._ring_at : self._ring_at + count * 2] = memoryview(packed).cast("d")
-        cells[at + _HEAD], cells[at + _TAIL], cells[at + _USED] = 0.0, count, count
+        self.refill(memoryview(packed).cast("d"), len(packed) // ENTRY_BYTES)

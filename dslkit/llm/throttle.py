@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dslkit.llm.cadence import Cadence
+from dslkit.llm.cadence import Cadence, Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,15 +66,6 @@ class Limit:
             raise ValueError(f"a limit of {self.unit} must be above 0, not {self.amount}")
         if not (math.isfinite(self.window_s) and self.window_s > 0):
             raise ValueError(f"a window must be longer than 0 s, not {self.window_s}")
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """What one response says of one limit: how much, what is left, and in how many seconds it is whole again."""
-
-    limit: float | None = None
-    left: float | None = None
-    reset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +180,8 @@ class Window:
 
     def adopt(self, slot: int, now: float) -> None:
         """Enter what a dead process had reserved as sent now: it may have been, and is whole after one window."""
-        cell = self._slot_cell(slot)
-        weight = self._cells[cell]
-        self._cells[cell] = 0.0
-        self._cells[self._at + _PENDING] -= weight
+        weight = self._cells[self._slot_cell(slot)]
+        self.unreserve(slot, weight)
         if weight > 0:
             self.append(now, weight)
 
@@ -251,6 +240,18 @@ class Window:
         self._expire(now - self.stay)
         amount = self.amount(given if given is not None else cells[at + _STATED] or None)
         return WindowUse(self.unit, self.length, amount, cells[at + _USED], cells[at + _PENDING])
+
+    @property
+    def entries(self) -> memoryview[float]:
+        """Stamp and weight of each entry, oldest first, where they lie; for a ring that has not come round."""
+        head, tail = int(self._cells[self._at + _HEAD]), int(self._cells[self._at + _TAIL])
+        return self._cells[self._ring_at + head * 2 : self._ring_at + tail * 2]
+
+    def refill(self, entries: memoryview[float], used: float) -> None:
+        """Hold these entries, which weigh ``used``, and no others."""
+        cells, at = self._cells, self._at
+        cells[self._ring_at : self._ring_at + len(entries)] = entries
+        cells[at + _HEAD], cells[at + _TAIL], cells[at + _USED] = 0.0, len(entries) // 2, used
 
     def _slot_cell(self, slot: int) -> int:
         return _SLOTS_AT + slot * _SLOT + 2 + self._index
@@ -442,8 +443,7 @@ class Lane:
         for window, _ in self._windows:
             window.adopt(slot, now)
             window.recount()
-        at = _SLOTS_AT + slot * _SLOT
-        self._cells[at], self._cells[at + 1] = 0.0, 0.0
+        self.presence(slot, 0, 0)
 
     def in_slot(self, slot: int) -> bool:
         """Whether a slot holds anything that its process must free."""
@@ -457,8 +457,7 @@ class Lane:
 
     def totals(self) -> tuple[int, int, int, int]:
         """In flight, waiting, sent and refused, over all processes."""
-        cells = self._cells
-        slots = range(_SLOTS_AT, _RINGS_AT, _SLOT)
+        cells, slots = self._cells, range(_SLOTS_AT, _RINGS_AT, _SLOT)
         in_flight, waiting = sum(cells[at] for at in slots), sum(cells[at + 1] for at in slots)
         return int(in_flight), int(waiting), int(cells[_SENT]), int(cells[_REFUSED])
 

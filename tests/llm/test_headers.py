@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dslkit.llm.cadence import Word
 from dslkit.llm.headers import ServerLimits, duration_s, server_limits
-from dslkit.llm.throttle import Word
 
 
 @pytest.mark.parametrize(

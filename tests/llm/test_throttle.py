@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dslkit.llm.throttle import DEFAULT_GUARD_S, GUARD_SHARE, MAX_GUARD_S, Lane, Limit, Word, table_cells
+from dslkit.llm.cadence import Word
+from dslkit.llm.throttle import DEFAULT_GUARD_S, GUARD_SHARE, MAX_GUARD_S, Lane, Limit, table_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
