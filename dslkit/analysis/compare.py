@@ -49,6 +49,7 @@ class Side:
     latencies: tuple[float, ...]
     cost_usd: Decimal
     attempts: int
+    failed: int
     unpriced: int
     models: tuple[str, ...]
 
@@ -114,7 +115,8 @@ _ITEMS = f"""
   FROM items LEFT JOIN spent USING (run_id, item_id) WHERE {_SCOPED} ORDER BY run_id, item_id
 """
 _CALLS = f"""
-  SELECT count(*), coalesce(sum(cost_usd), 0), count(*) FILTER ({_UNKNOWN}),
+  SELECT count(*), count(*) FILTER (outcome IN ('error', 'cancelled')), coalesce(sum(cost_usd), 0),
+    count(*) FILTER ({_UNKNOWN}),
     coalesce(array_agg(latency_s ORDER BY started_at, call_id, attempt)
       FILTER (outcome = 'ok' AND NOT cache_hit AND latency_s IS NOT NULL), []),
     coalesce(list_sort(array_agg(DISTINCT request_model) FILTER (request_model IS NOT NULL)), [])
@@ -123,7 +125,7 @@ _CALLS = f"""
 
 
 def compare(views: Views, first: Scope, second: Scope) -> Comparison:
-    """Success, cost, tokens, calls and seconds of an item, and latency of a call, on both sides.
+    """Success, cost, tokens, calls and seconds of an item, latency of a call and failed attempts, on both sides.
 
     Raises:
         UsageError: a run that the ledger does not know, or a period without any call or item; names it.
@@ -133,12 +135,12 @@ def compare(views: Views, first: Scope, second: Scope) -> Comparison:
     smaller = min(len(a.items), len(b.items))
     paired = bool(pairs) and len(pairs) >= PAIRED_FROM * smaller
     changes = _item_changes(a, b, pairs if paired else None)
-    return Comparison(first=a, second=b, pairs=len(pairs), paired=paired, changes=(*changes, *_latency_changes(a, b)))
+    return Comparison(first=a, second=b, pairs=len(pairs), paired=paired, changes=(*changes, *_call_changes(a, b)))
 
 
 def _side(views: Views, scope: Scope) -> Side:
     rows = views.execute(_ITEMS, scope.parameters()).fetchall()
-    [(attempts, cost, unpriced, latencies, models)] = views.execute(_CALLS, scope.parameters()).fetchall()
+    [(attempts, failed, cost, unpriced, latencies, models)] = views.execute(_CALLS, scope.parameters()).fetchall()
     if not rows and not attempts:
         raise UsageError(f"The ledger has no call or item {_said(scope)}. `dslkit runs` lists what there is.")
     made = tuple(
@@ -153,6 +155,7 @@ def _side(views: Views, scope: Scope) -> Side:
         latencies=tuple(latencies),
         cost_usd=cost,
         attempts=attempts,
+        failed=failed,
         unpriced=unpriced,
         models=tuple(models) or tuple(sorted({row[-1] for row in rows})),
     )
@@ -194,25 +197,36 @@ def _item_changes(a: Side, b: Side, pairs: list[tuple[ItemFact, ItemFact]] | Non
 
 def _success(a: Side, b: Side, pairs: list[tuple[ItemFact, ItemFact]] | None) -> Change:
     if pairs is None:
-        hits = (a.working, len(a.items)), (b.working, len(b.items))
-        number = min(len(a.items), len(b.items))
-        low, high = intervals.share_difference(*hits)
-    else:
-        gained = sum(y.working and not x.working for x, y in pairs)
-        lost = sum(x.working and not y.working for x, y in pairs)
-        number = len(pairs)
-        hits = (sum(x.working for x, _ in pairs), number), (sum(y.working for _, y in pairs), number)
-        low, high = intervals.paired_share_difference(gained, lost, number)
-    told = number >= FEWEST
+        return _shares("Working items", (a.working, len(a.items)), (b.working, len(b.items)))
+    number = len(pairs)
+    gained = sum(y.working and not x.working for x, y in pairs)
+    lost = sum(x.working and not y.working for x, y in pairs)
+    low, high = intervals.paired_share_difference(gained, lost, number) if number >= FEWEST else (None, None)
     return Change(
         name="Working items",
         unit="share",
-        first=hits[0][0] / hits[0][1],
-        second=hits[1][0] / hits[1][1],
-        low=low if told else None,
-        high=high if told else None,
+        first=sum(x.working for x, _ in pairs) / number,
+        second=sum(y.working for _, y in pairs) / number,
+        low=low,
+        high=high,
         number=number,
-        paired=pairs is not None,
+        paired=True,
+    )
+
+
+def _shares(name: str, first: tuple[int, int], second: tuple[int, int]) -> Change:
+    """Two independent shares, each (hits, of)."""
+    number = min(first[1], second[1])
+    low, high = intervals.share_difference(first, second) if number >= FEWEST else (None, None)
+    return Change(
+        name=name,
+        unit="share",
+        first=first[0] / first[1],
+        second=second[0] / second[1],
+        low=low,
+        high=high,
+        number=number,
+        paired=False,
     )
 
 
@@ -239,9 +253,14 @@ def _independent(name: str, unit: Unit, first: Sequence[float], second: Sequence
     )
 
 
+def _call_changes(a: Side, b: Side) -> list[Change]:
+    latency = _latency_changes(a, b) if a.latencies and b.latencies else []
+    if not a.attempts or not b.attempts:
+        return latency
+    return [*latency, _shares("Failed attempts", (a.failed, a.attempts), (b.failed, b.attempts))]
+
+
 def _latency_changes(a: Side, b: Side) -> list[Change]:
-    if not a.latencies or not b.latencies:
-        return []
     number = min(len(a.latencies), len(b.latencies))
     changes = []
     for name, part in (("Latency, median", 0.5), ("Latency, p95", 0.95)):

@@ -57,12 +57,13 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
     run_id: Annotated[str | None, typer.Option("--run", help="One run, by its id.")] = None,
     since: Annotated[str | None, typer.Option(help="From: an ISO date or instant, or an age such as 30d.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before: the same; now when left out.")] = None,
 ) -> None:
     """Write the cost and latency report: one HTML file, no network, no script."""
     from dslkit.report import write
     from dslkit.settings import load_settings
 
-    put(write(load_settings().home, output, run=run_id, since=since))
+    put(write(load_settings().home, output, run=run_id, since=since, until=until))
 
 
 def compare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dslkit.analysis.compare import FEWEST, compare
 from dslkit.analysis.scope import scope_of
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from markupsafe import Markup
+
     from dslkit.analysis.compare import Change, Comparison, Evidence, Side, Unit
     from dslkit.analysis.scope import Scope, Views
 
-_BETTER_HIGHER = frozenset({"share"})
+_BETTER_HIGHER = frozenset({"Working items"})  # of all other measures less is better
 _WORDS: dict[Evidence, str] = {
     "higher": "higher",
     "lower": "lower",
     "none": "no evidence of a change",
     "too few": "too few to tell",
 }
+_TONES: dict[str, Tone] = {"better": "good", "worse": "bad", "": "quiet"}
 _WIDEST = 200.0  # percent; what is further off is drawn at the edge
 
 
@@ -45,7 +48,9 @@ class ComparisonReport:
         """Title, what changed in a sentence, and what was compared."""
         found = self.comparison
         scope = f"A: {_name(found.first.scope)} · B: {_name(found.second.scope)}"
-        header = render("heading", title=title, lede=_lede(found), scope=scope, notices=list(_notices(found)))
+        header = render(
+            "heading", title=title, lede=_lede(found), scope=scope, answers=[], notices=list(_notices(found))
+        )
         return block([style_element(), header])
 
     def sides(self) -> Block:
@@ -66,19 +71,10 @@ class ComparisonReport:
     def changes(self) -> Block:
         """Every measure with its change, its interval and what can be said of it."""
         changes = self.comparison.changes
-        rows = [[*_values(change), _interval(change), _verdict(change)] for change in changes]
-        columns = [
-            Column("Measure", number=False),
-            Column("A"),
-            Column("B"),
-            Column("Change"),
-            Column("95 % interval"),
-            Column("Evidence", number=False),
-        ]
-        numbers = Table("Changes from A to B", columns, rows)
+        shown = numbers(changes, "Changes from A to B", ("A", "B"))
         spans = [_span(change) for change in changes if change.low is not None and change.first]
         if not spans:
-            return block([table(numbers)])
+            return block([shown])
         drawn = Picture(
             caption="Change from A to B, with 95 % intervals",
             note=_scale(spans),
@@ -86,7 +82,7 @@ class ComparisonReport:
             narrow=charts.spans(spans, charts.NARROW),
             alt="Intervals of change from A to B, in percent: " + "; ".join(map(_spoken, spans)) + ".",
         )
-        return block([picture(drawn), table(numbers)])
+        return block([picture(drawn), shown])
 
 
 def read_comparison(home: str | Path, first: str, second: str) -> ComparisonReport:
@@ -94,16 +90,32 @@ def read_comparison(home: str | Path, first: str, second: str) -> ComparisonRepo
     return ComparisonReport(Ledger(home).snapshot(), scope_of(first), scope_of(second))
 
 
+def numbers(changes: Sequence[Change], caption: str, sides: tuple[str, str]) -> Markup:
+    """Each measure on both sides, its change with the interval, and what can be said of it."""
+    rows = [[*_values(change), _interval(change), _verdict(change)] for change in changes]
+    titles = ("Measure", *sides, "Change", "95\u00a0% interval", "Evidence")
+    columns = [Column(title, number=0 < k < len(titles) - 1) for k, title in enumerate(titles)]
+    return table(Table(caption, columns, rows))
+
+
+def changed(change: Change) -> Literal["better", "worse", ""]:
+    """What there is evidence of."""
+    if change.evidence not in {"higher", "lower"}:
+        return ""
+    return "better" if (change.evidence == "higher") == (change.name in _BETTER_HIGHER) else "worse"
+
+
 def _lede(found: Comparison) -> str:
-    told = [change for change in found.changes if change.evidence in {"higher", "lower"}]
+    clear = [change for change in found.changes if changed(change)]
     if not found.changes:
         return "Nothing was made or answered on both sides that could be compared."
-    if not told:
+    if not clear:
         return "No evidence of a change in any measure: what differs is within chance."
-    return "B against A: " + ", ".join(_told(change) for change in told) + "."
+    return "B against A: " + ", ".join(map(told, clear)) + "."
 
 
-def _told(change: Change) -> str:
+def told(change: Change) -> str:
+    """``cost of an item higher by 12 %``."""
     what = change.name[0].lower() + change.name[1:]
     share = _relative(change)
     if share is None:
@@ -156,10 +168,7 @@ def _interval(change: Change) -> Cell:
 
 
 def _verdict(change: Change) -> Cell:
-    tone: Tone = "quiet"
-    if change.evidence in {"higher", "lower"}:
-        tone = "good" if (change.evidence == "higher") == (change.unit in _BETTER_HIGHER) else "bad"
-    return Cell(_WORDS[change.evidence], tone)
+    return Cell(_WORDS[change.evidence], _TONES[changed(change)])
 
 
 def _write(value: float | None, unit: Unit) -> str:

@@ -55,6 +55,7 @@ _CELLS = f"""{_SCOPED}, marked AS (
     sum(cache_read_input_tokens) AS cached_tokens,
     sum(output_tokens) AS output_tokens,
     sum(reasoning_output_tokens) AS reasoning_tokens,
+    count(*) FILTER (throttle_wait_s >= 0.001 AND NOT cache_hit) AS waited,
     sum(throttle_wait_s) AS wait_s,
     sum(latency_s) AS busy_s,
     min(begun) AS first,
@@ -70,7 +71,8 @@ _ITEMS = f"""
     WHERE ($run IS NULL OR run_id = $run) AND run_id IS NOT NULL AND item_id IS NOT NULL
     GROUP BY run_id, item_id
   )
-  SELECT run_id, item_id, model, verdict, engine, error_findings, warning_findings, rounds, reused_from, error_message,
+  SELECT run_id, item_id, key, model, started_at, ended_at, verdict, engine, rounds, reused_from, error_message,
+    error_findings, warning_findings,
     coalesce(calls, 0) AS calls, coalesce(tokens, 0)::BIGINT AS tokens, cost_usd, coalesce(unpriced, 0) AS unpriced,
     seconds
   FROM scoped LEFT JOIN spent USING (run_id, item_id)

@@ -28,7 +28,7 @@ _Value = TypeVar("_Value")
 
 _COUNTED = (
     "calls", "answered", "attempts", "offline", "cached_answers", "ok", "errors", "cancelled", "unknown", "unpriced",
-    "unanswered", "estimated", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens",
+    "unanswered", "estimated", "waited", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens",
 )  # fmt: skip
 _SUMS = f"""
   {", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in _COUNTED)},
@@ -130,7 +130,7 @@ def item_sums(facts: Facts) -> ItemSums:
 
 def items(facts: Facts, limit: int) -> list[ItemRow]:
     """Items that need a look first, then the dearest."""
-    query = f"""FROM {facts.items}
+    query = f"""SELECT {", ".join(ItemRow.__slots__)} FROM {facts.items}
       ORDER BY list_position(['failed', 'errors', 'clean', 'working'], verdict), cost_usd DESC NULLS LAST,
         run_id DESC, item_id LIMIT $limit"""
     return _values(ItemRow, facts.ask(query, limit=limit))

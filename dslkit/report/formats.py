@@ -6,6 +6,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 UNKNOWN = "–"
 NARROW_SPACE = "\u202f"
@@ -100,6 +104,14 @@ def signed(percent: float) -> str:
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """``1 call``, ``1,204 calls``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """``gpt-4o, o4-mini and 2 more``; one more than ``most`` is named rather than counted."""
+    shown = list(names) if len(names) <= most + 1 else list(names[:most])
+    if len(names) > len(shown):
+        return f"{', '.join(shown)} and {len(names) - most:,} more"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
 
 
 def day(moment: datetime) -> str:

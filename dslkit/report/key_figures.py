@@ -11,7 +11,7 @@ from dslkit.report import formats
 from dslkit.report.markup import Figure, Tone, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from dslkit.report.pace import Pace
     from dslkit.report.summary import Overview
@@ -26,7 +26,7 @@ def key_figures(overview: Overview) -> Markup:
         return Markup("")
     spend, *results = _result_figures(overview)
     figures = [spend, *_pace_figure(overview.pace), *results, *_call_figures(overview)]
-    return render("key_figures", figures=figures, caveats=list(_caveats(overview.sums)))
+    return render("key_figures", figures=figures, caveats=list(_caveats(overview.sums, overview.unpriced_models)))
 
 
 def spent(cost: Decimal, unpriced: int, unknown: int = 0) -> str:
@@ -117,10 +117,10 @@ def _call_figures(overview: Overview) -> Iterator[Figure]:
         change=_change(latency.p50, overview.before.latency.p50 if overview.before else None, formats.seconds),
     )
     yield Figure(
-        "Time spent waiting",
-        formats.share(sums.wait_s, sums.wait_s + sums.busy_s),
-        [f"{formats.seconds(sums.wait_s)} held back by the throttle"],
-        change=_points(_waiting(sums), _waiting(before) if before else None),
+        "Held back by the throttle",
+        formats.seconds(sums.wait_s),
+        _wait_notes(sums),
+        change=_change(sums.wait_s, before.wait_s if before else None, formats.seconds),
     )
     yield Figure(
         "Failed attempts",
@@ -165,9 +165,13 @@ def _points(now: float | None, before: float | None) -> str:
     return f"{formats.signed((now - before) * 100)} points, before {formats.share(before, 1)}"
 
 
-def _waiting(sums: Sums) -> float | None:
-    whole = sums.wait_s + sums.busy_s
-    return sums.wait_s / whole if whole else None
+def _wait_notes(sums: Sums) -> list[str]:
+    if not sums.waited:
+        return ["no attempt had to wait"]
+    notes = [f"{sums.waited:,} of {formats.plural(sums.attempts, 'attempt')} waited"]
+    if sums.offline < sums.attempts:  # the stand-in answers at once, so that its share would be all waiting
+        notes.append(f"{formats.share(sums.wait_s, sums.wait_s + sums.busy_s)} of waiting and latency together")
+    return notes
 
 
 def _failing(sums: Sums) -> float | None:
@@ -185,12 +189,12 @@ def _failure_notes(sums: Sums) -> list[str]:
     ]
 
 
-def _caveats(sums: Sums) -> Iterator[str]:
+def _caveats(sums: Sums, unpriced_models: Sequence[str]) -> Iterator[str]:
     """What the figures cannot know, each with its number."""
     if sums.unpriced:
         yield (
             f"{formats.plural(sums.unpriced, 'call')} of unknown price: tokens were used, but no price is known for "
-            "the model. Add one to the price file, then reprice the ledger."
+            f"{formats.some(unpriced_models)}. Add one to the price file, then reprice the ledger."
         )
     if sums.unknown:
         yield (

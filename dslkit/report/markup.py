@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Tone = Literal["good", "fair", "bad", "quiet", ""]
 
 LONGEST_TEXT = 120
+MOST_ABREAST = 3  # columns on a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Column:
     number: bool = True
     wraps: bool = False
 
+    @property
+    def label(self) -> str:
+        """The title as it may stand in a style: nothing in it can end a CSS string."""
+        return re.sub(r"[^\w\s,.%()–-]", "", self.title)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -45,6 +52,11 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     total: Sequence[Cell] = ()
+
+    @property
+    def stacks(self) -> bool:
+        """Whether a narrow page shows each row as lines of its own: with more columns than fit side by side."""
+        return len(self.columns) > MOST_ABREAST
 
 
 @dataclass(frozen=True, slots=True)

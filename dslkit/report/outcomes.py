@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -63,13 +64,13 @@ def verdicts(items: ItemSums) -> Markup:
     return render("verdicts", verdicts=shown) if shown else sentence("No item is recorded in this scope.")
 
 
-def items(rows: Sequence[ItemRow], every: int) -> Markup:
+def items(rows: Sequence[ItemRow], every: ItemSums) -> Markup:
     """Items with what they cost; those that need a look come first."""
     if not rows:
         return Markup("")
     origin = _origin(rows)
     decimals = _decimals([row.cost_usd for row in rows])
-    titles = ("Item", "Verdict", "Findings", "Quality rounds", "Tokens", "Cost, USD", "Seconds")
+    titles = ("Item", "Verdict", "Findings", "Rounds", "Tokens", "Cost, USD", "Seconds")
     columns = [Column(title, number=k > 2, wraps=k == 2) for k, title in enumerate(titles)]  # noqa: PLR2004 - three texts
     lines = [
         [
@@ -83,11 +84,16 @@ def items(rows: Sequence[ItemRow], every: int) -> Markup:
         ]
         for row in rows
     ]
-    hidden = every - len(rows)
-    note = (
-        f"{formats.plural(hidden, 'more item')} not listed: they cost less and have fewer findings." if hidden else ""
-    )
-    return table(Table("Items: those to look at first, then the dearest", columns, lines, note=note))
+    return table(Table("Items: those to look at first, then the dearest", columns, lines, note=_hidden(rows, every)))
+
+
+def _hidden(rows: Sequence[ItemRow], every: ItemSums) -> str:
+    """What is not listed, by verdict."""
+    listed = Counter(row.verdict for row in rows)
+    kinds = (("failed", every.failed), ("errors", every.errors), ("clean", every.clean), ("working", every.working))
+    words = {"errors": "with errors"}
+    left = [f"{n - listed[kind]:,} {words.get(kind, kind)}" for kind, n in kinds if n > listed[kind]]
+    return f"Not listed: {', '.join(left)}." if left else ""
 
 
 def _origin(rows: Sequence[ItemRow]) -> Callable[[ItemRow], str]:
@@ -158,7 +164,9 @@ def _findings_cell(row: ItemRow) -> Cell:
 def _item_cost(row: ItemRow, decimals: int) -> str:
     if not row.calls and row.cost_usd is None:
         return formats.usd(Decimal(0), decimals) if row.reused_from else formats.UNKNOWN
-    return f"{'≥ ' if row.unpriced and row.cost_usd else ''}{formats.usd(row.cost_usd, decimals)}"
+    if row.unpriced and not row.cost_usd:
+        return formats.UNKNOWN
+    return f"{'≥ ' if row.unpriced else ''}{formats.usd(row.cost_usd, decimals)}"
 
 
 def _decimals(costs: Sequence[Decimal | None]) -> int:

@@ -9,20 +9,20 @@ from decimal import Decimal
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from dslkit.analysis.estimate import in_hindsight
 from dslkit.analysis.history import made_items, past_items
 from dslkit.analysis.whatif import Change, what_if
 from dslkit.report import formats
 from dslkit.report.facts import UNPRICED
 from dslkit.report.key_figures import at_least
-from dslkit.report.markup import Cell, Column, Table, shorten, table
+from dslkit.report.markup import Cell, Column, Table, sentence, shorten, table
 from dslkit.settings import OFFLINE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
-
-    from markupsafe import Markup
 
     from dslkit.analysis.forecast import Forecast, Range
     from dslkit.analysis.history import PastItem
@@ -112,7 +112,10 @@ def expectations(found: Sequence[Outlook]) -> Markup:
         lines.append([*_what(one), *(cell for cell, _ in figures)])
         held += sum(inside is True for _, inside in figures)
         told += sum(inside is not None for _, inside in figures)
-    note = f"Below each: the middle of the forecast and its 90 % range, which {held:,} of {told:,} lie in."
+    note = (
+        f"Below each: what was expected, and its 90\u00a0% range, in which {held:,} of {told:,} lie"
+        f"{'; ▲ above, ▼ below it' if held < told else ''}."
+    )
     titles = ("Run", "Items", "Calls", "Tokens", "Cost, USD", "Work, min")
     columns = [Column(title, number=k > 0) for k, title in enumerate(titles)]
     return table(Table("What the latest runs took, and what was expected", columns, lines, note=note))
@@ -135,7 +138,7 @@ def _figures(one: Outlook) -> Iterator[tuple[Cell, bool | None]]:
         (expected.work_s, taken.work_s, lambda value: f"{value / 60:,.1f}"),
     )
     for ahead, fact, write in figures:
-        told = f"{write(ahead.middle)}: {write(ahead.low)} – {write(ahead.high)}" if ahead else ""
+        told = f"≈ {write(ahead.middle)} ({write(ahead.low)} – {write(ahead.high)})" if ahead else ""
         if ahead is None or fact is None:
             yield Cell(formats.UNKNOWN if fact is None else write(fact), detail=told), None
             continue
@@ -145,19 +148,23 @@ def _figures(one: Outlook) -> Iterator[tuple[Cell, bool | None]]:
 
 
 def alternatives(calls: Sequence[Used], prices: Prices, at: datetime) -> Markup:
-    """The calls of a scope at the prices of each model that was used: as they are, in batches, half of input cached."""
+    """The calls of a scope at the prices of each model that was used: as they are, in batches, half of input cached.
+
+    Calls of unknown price are in no row, and their models are no choice; how many those are stands below.
+    """
     calls = [one for one in calls if one.model != OFFLINE_MODEL]
-    if not calls:
-        return table(Table("", [], []))
-    recorded = sum((one.cost_usd for one in calls if one.cost_usd is not None), Decimal(0))
-    unpriced = sum(one.unpriced for one in calls)
+    priced = [one for one in calls if what_if([one], Change(), prices, at) is not None]
+    if not priced:
+        return sentence("No price is known of any of these models.") if calls else Markup("")
+    recorded = sum((one.cost_usd for one in priced if one.cost_usd is not None), Decimal(0))
+    unpriced = sum(one.unpriced for one in priced)
     known: dict[Change, Decimal | None] = {}
 
     def costs(model: str | None) -> list[Decimal | None]:
         changes = (Change(model=model), Change(model=model, batch=True), Change(model=model, cached=_HALF))
-        return [known.setdefault(change, what_if(calls, change, prices, at)) for change in changes]
+        return [known.setdefault(change, what_if(priced, change, prices, at)) for change in changes]
 
-    models = list(dict.fromkeys(one.model for one in calls))
+    models = list(dict.fromkeys(one.model for one in priced))
     models = models[:LISTED_MODELS] if len(models) > 1 else []
     rows: list[tuple[str, Iterable[Decimal | None]]] = [("each on its own model", costs(None))]
     rows += [(f"all on {shorten(model, 48)}", costs(model)) for model in models]
@@ -165,8 +172,18 @@ def alternatives(calls: Sequence[Used], prices: Prices, at: datetime) -> Markup:
     lines = [[Cell(name), *(_cost(cost, None if unpriced else recorded) for cost in row)] for name, row in rows]
     titles = ("The same calls", "At list price", "In batches", "Half of input cached")
     columns = [Column(title, number=k > 0) for k, title in enumerate(titles)]
-    note = f"Tokens as they were, prices of {formats.day(at)}; a dash where a price is not known."
+    note = _without(calls, priced, at)
     return table(Table("The same calls otherwise, USD", columns, lines, note=note, total=total))
+
+
+def _without(calls: Sequence[Used], priced: Sequence[Used], at: datetime) -> str:
+    note = f"Tokens as they were, prices of {formats.day(at)}."
+    left = [one for one in calls if one not in priced]
+    if left:
+        names = formats.some(list(dict.fromkeys(shorten(one.model, 40) for one in left)))
+        attempts = formats.plural(sum(one.attempts for one in left), "attempt")
+        note += f" Not in here: {attempts} on {names}, whose price is not known."
+    return note
 
 
 def _cost(cost: Decimal | None, recorded: Decimal | None) -> Cell:

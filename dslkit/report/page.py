@@ -7,24 +7,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dslkit.analysis import schedules
 from dslkit.analysis.scope import Scope, instant
 from dslkit.analysis.whatif import used
 from dslkit.ledger import Ledger
 from dslkit.pricing import Prices
-from dslkit.report import figures, key_figures, outcomes, outlook, spending, summary, throughput, timing
+from dslkit.report import figures, key_figures, outcomes, outlook, runs, spending, summary, throughput, timing, trend
 from dslkit.report.facts import gather
-from dslkit.report.markup import Block, block, style_element
+from dslkit.report.markup import Block, block, sentence, style_element
 from dslkit.report.pace import pace
-from dslkit.report.savings import cache_saving, section, suggestions
+from dslkit.report.savings import Suggestion, cache_saving, cached_answers_saving, section, suggestions
 from dslkit.report.timeline import timeline
 from dslkit.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dslkit.analysis.schedules import Missed
     from dslkit.analysis.scope import Views
     from dslkit.report.facts import Facts
     from dslkit.report.figures import Dimension, Timing
+    from dslkit.report.values import Sums
 
-LISTED_ITEMS = 40
+LISTED_ITEMS = 24
 LISTED_CALLS = 8
 _TIMINGS: tuple[Timing, ...] = ("latency_s", "time_to_first_chunk_s", "throttle_wait_s")
 
@@ -43,12 +48,15 @@ class Report:
         now: datetime | None = None,
         prices: Prices | None = None,
         limits: throughput.Limits | None = None,
+        missed: Callable[[datetime, datetime], Sequence[Missed]] | None = None,
     ) -> None:
         self.views = views
         self.scope = scope
         self.prices = prices or Prices()
         self.limits = limits or {}
-        self.end = scope.until or now or datetime.now(UTC)
+        self.now = now or datetime.now(UTC)
+        self.end = min(scope.until or self.now, self.now)
+        self._missed = missed
 
     @cached_property
     def facts(self) -> Facts:
@@ -64,7 +72,8 @@ class Report:
             items=figures.item_sums(self.facts),
             latency=figures.quantiles(self.facts, "latency_s")[0],
             before=self._before(),
-            pace=None if self.scope.run else pace(self.views, self.end),
+            pace=None if self.scope.run or self.end < self.now else pace(self.views, self.end),
+            unpriced_models=[row.name or "unknown model" for row in self._models if row.unpriced],
         )
 
     def _before(self) -> summary.Totals | None:
@@ -80,8 +89,41 @@ class Report:
         return summary.Totals(sums=sums, items=figures.item_sums(facts), latency=latency)
 
     def heading(self, title: str) -> Block:
-        """Title, the answer in a sentence, period and scope."""
-        return block([style_element(), summary.heading(self.overview, title)])
+        """Title, the answer in a sentence, period and scope; on what, whether it is getting worse, what is cheaper."""
+        return block([style_element(), summary.heading(self.overview, title, list(self._answers()))])
+
+    def _answers(self) -> Iterator[tuple[str, str]]:
+        if self.overview.sums.cost_usd:
+            stages = figures.sums_by(self.facts, "stage")
+            yield "On what", summary.on_what(self.overview.sums.cost_usd, self._models, stages)
+        if self.runs.broken:
+            yield "Runs", runs.told(self.runs)
+        if self.overview.sums.attempts > self.overview.sums.offline:
+            yield "Is it getting worse", trend.answer(self.trend)
+        if self.overview.sums.cost_usd:
+            yield "What would be cheaper", summary.cheaper(self._suggestions)
+
+    @cached_property
+    def _models(self) -> list[Sums]:
+        return figures.sums_by(self.facts, "model")
+
+    @cached_property
+    def _suggestions(self) -> list[Suggestion]:
+        return suggestions(self.facts, self.prices, self.end)
+
+    @cached_property
+    def trend(self) -> trend.Trend | None:
+        """This period or run, or the last days, against what came before; None where there is nothing."""
+        return trend.trend(self.views, self.scope, self.overview.sums, self.end)
+
+    @cached_property
+    def runs(self) -> runs.Runs:
+        """How runs ended, and which did not begin though a schedule wanted them."""
+        first = self.scope.since or self.overview.sums.first
+        if self._missed is None or self.scope.run or first is None:
+            return runs.runs(self.views, self.scope)
+        missed = [one for one in self._missed(self.now, first) if one.expected < self.end]
+        return runs.runs(self.views, self.scope, missed)
 
     def key_figures(self) -> Block:
         """Spend, working workflows, calls, tokens, latency, waits and failures; what is unknown is named."""
@@ -102,18 +144,19 @@ class Report:
             ("run", "Run", "outside a run"),
             ("tag", "Tag", "no tag"),
         )
-        parts = [
-            spending.breakdown(figures.sums_by(self.facts, dimension), what, missing)
-            for dimension, what, missing in dimensions
-        ]
+        parts = [spending.breakdown(self._by(dimension), what, missing) for dimension, what, missing in dimensions]
         sums = self.overview.sums
         saved = cache_saving(self.facts, self.prices, self.end) if sums.cached_tokens and sums.cost_usd else None
-        parts.append(spending.tokens(sums, saved))
+        answers = cached_answers_saving(self.facts) if sums.cached_answers and sums.cost_usd else None
+        parts.append(spending.tokens(sums, saved, answers))
         return block(parts)
+
+    def _by(self, dimension: Dimension) -> list[Sums]:
+        return self._models if dimension == "model" else figures.sums_by(self.facts, dimension)
 
     def suggestions(self) -> Block:
         """What would have been cheaper, with the saving and its grounds."""
-        return block([section(suggestions(self.facts))] if self.overview.sums.cost_usd else [])
+        return block([section(self._suggestions)] if self.overview.sums.cost_usd else [])
 
     def otherwise(self) -> Block:
         """The same calls on other models, in batches, with more cached input."""
@@ -167,7 +210,17 @@ class Report:
         if not sums.items and not self.overview.sums.attempts:
             return block([])
         rows = figures.items(self.facts, LISTED_ITEMS)
-        return block([outcomes.verdicts(sums), outcomes.items(rows, sums.items)])
+        return block([outcomes.verdicts(sums), outcomes.items(rows, sums)])
+
+    def runs_ended(self) -> Block:
+        """Runs that failed, were interrupted or missed."""
+        return block(runs.section(self.runs) if self.runs else [])
+
+    def changes(self) -> Block:
+        """What came lately against what came before."""
+        if not self.overview.sums.attempts:
+            return block([])
+        return block(trend.section(self.trend) if self.trend else [sentence(trend.answer(None))])
 
     def notable_calls(self) -> Block:
         """The dearest, slowest and most retried calls."""
@@ -191,4 +244,11 @@ def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -
     """
     scope = Scope(run or None, instant(since), instant(until))
     prices = Prices(load_settings().prices)
-    return Report(Ledger(home).snapshot(), scope, prices=prices, limits=throughput.limits_of(Path(home) / "throttle"))
+    home = Path(home)
+    return Report(
+        Ledger(home).snapshot(),
+        scope,
+        prices=prices,
+        limits=throughput.limits_of(home / "throttle"),
+        missed=lambda now, first: schedules.missed(home, now, since=first),
+    )

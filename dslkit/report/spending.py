@@ -74,8 +74,11 @@ def breakdown(rows: Sequence[Sums], what: str, missing: str) -> Markup:
     return table(Table(f"By {what.lower()}", columns, lines, note=_rest(rest, what) if rest else ""))
 
 
-def tokens(sums: Sums, saved: Decimal | None = None) -> Markup:
-    """Input and output tokens, split into what was cached and what was reasoning; ``saved`` is USD by caching."""
+def tokens(sums: Sums, saved: Decimal | None = None, answers: Decimal | None = None) -> Markup:
+    """Input and output tokens, split into what was cached and what was reasoning.
+
+    ``saved`` and ``answers`` are USD saved by the provider's cache and by this machine's.
+    """
     parts = (
         ("Input, read anew", sums.input_tokens - sums.cached_tokens),
         ("Input, from the provider's cache", sums.cached_tokens),
@@ -99,8 +102,17 @@ def tokens(sums: Sums, saved: Decimal | None = None) -> Markup:
     titles = ("Kind", "Tokens", "Share", "For each answered call")
     total = [Cell("All"), Cell(formats.count(sums.tokens)), Cell(""), Cell(formats.count(sums.tokens / calls))]
     columns = [Column(title, number=k > 0) for k, title in enumerate(titles)]
-    note = f"Reading from the provider's cache, not anew, saved about {formats.usd(saved)}." if saved else ""
-    return table(Table("Tokens by kind", columns, lines, note=note, total=total))
+    return table(Table("Tokens by kind", columns, lines, note=_saved(sums, saved, answers), total=total))
+
+
+def _saved(sums: Sums, saved: Decimal | None, answers: Decimal | None) -> str:
+    parts = []
+    if saved:
+        parts.append(f"Reading from the provider's cache, not anew, saved about {formats.usd(saved)}.")
+    if answers:
+        number = formats.plural(sums.cached_answers, "answer")
+        parts.append(f"{number} from this machine's cache saved about {formats.usd(answers)}: what the others cost.")
+    return " ".join(parts)
 
 
 def _counts(row: Sums) -> list[Cell]:

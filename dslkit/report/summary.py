@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dslkit.report import formats
-from dslkit.report.markup import render
+from dslkit.report.markup import render, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from decimal import Decimal
 
     from markupsafe import Markup
 
     from dslkit.analysis.scope import Scope
     from dslkit.report.pace import Pace
+    from dslkit.report.savings import Suggestion
     from dslkit.report.values import ItemSums, Quantiles, Sums
+
+_NAMED = 3  # of models and of stages, in a sentence
 
 OFFLINE_NOTICE = (
     "No language model was called: the offline stand-in answered, which fills in shipped patterns, so that dslkit can "
@@ -43,13 +47,39 @@ class Overview(Totals):
     scope: Scope
     before: Totals | None
     pace: Pace | None
+    unpriced_models: Sequence[str]
 
 
-def heading(overview: Overview, title: str) -> Markup:
-    """Title, the answer in a sentence, period and scope, and a notice when no model was called."""
+def heading(overview: Overview, title: str, answers: Sequence[tuple[str, str]]) -> Markup:
+    """Title, the answer in a sentence, period and scope, further questions answered, and what to know before all."""
     return render(
-        "heading", title=title, lede=_lede(overview), scope=_scope(overview), notices=list(_notices(overview))
+        "heading",
+        title=title,
+        lede=_lede(overview),
+        scope=_scope(overview),
+        answers=answers,
+        notices=list(_notices(overview)),
     )
+
+
+def on_what(spent: Decimal, models: Sequence[Sums], stages: Sequence[Sums]) -> str:
+    """The dearest models and stages with their shares."""
+    by_model, by_stage = (_shares(rows, spent) for rows in (models, stages))
+    return f"{by_model}. By stage: {by_stage}." if by_stage and stages[0].name else f"{by_model}."
+
+
+def _shares(rows: Sequence[Sums], spent: Decimal) -> str:
+    """The dearest, each with its share of what was spent."""
+    dearest = [row for row in rows if row.cost_usd][:_NAMED]
+    return ", ".join(f"{shorten(row.name or 'no name', 40)} {formats.share(row.cost_usd, spent)}" for row in dearest)
+
+
+def cheaper(found: Sequence[Suggestion]) -> str:
+    """The largest saving; how many more there are."""
+    if not found:
+        return "Nothing that these figures support."
+    more = f"; {formats.plural(len(found) - 1, 'more suggestion')} below" if len(found) > 1 else ""
+    return f"{found[0].advice} would have saved {formats.usd(found[0].saving_usd)}{more}."
 
 
 def _lede(overview: Overview) -> str:

@@ -16,7 +16,8 @@ class Sums:
 
     ``unpriced``: tokens were used, their price is not known.  ``unanswered``: ended without an answer or a status
     (a timeout, a cut connection, cancelled), so that a charge cannot be ruled out.  ``unknown``: the process died.
-    ``answered`` counts calls, all other counts are of attempts.
+    ``waited``: the throttle held them back for a millisecond or more.  ``answered`` counts calls, all other counts are
+    of attempts.
     """
 
     name: str | None
@@ -38,6 +39,7 @@ class Sums:
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    waited: int
     wait_s: float
     busy_s: float
     first: datetime | None

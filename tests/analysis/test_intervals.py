@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
@@ -27,14 +28,14 @@ def test_share_difference_is_newcombes() -> None:
 
 @pytest.mark.parametrize(
     ("gained", "lost", "pairs", "low", "high"),
-    [(5, 5, 10, 2 * 0.18709 - 1, 2 * 0.81291 - 1), (10, 0, 10, 2 * 0.69150 - 1, 1.0), (0, 0, 20, -0.16843, 0.16843)],
+    [(1, 7, 21, -0.50834, -0.01340), (0, 0, 98, -0.02772, 0.02772), (8, 0, 8, 0.42812, 1.0)],
 )
-def test_paired_share_difference_is_exact(gained, lost, pairs, low, high) -> None:
-    """From Clopper and Pearson's tables for 5 and 10 of 10; without a disagreement, what would show one in 20 pairs."""
+def test_paired_share_difference_is_bonett_and_prices(gained, lost, pairs, low, high) -> None:
+    """Worked out by hand; the first is 1 and 7 of 21 pairs: -6/23 +- 1.96 sqrt((10/23 - (6/23)^2) / 23)."""
     assert intervals.paired_share_difference(gained, lost, pairs) == pytest.approx((low, high), abs=1e-4)
 
 
-def coverage(interval, truth: float, rounds: int = 200) -> float:
+def coverage(interval, truth: float, rounds: int = 120) -> float:
     return sum(low <= truth <= high for low, high in (interval(seed) for seed in range(rounds))) / rounds
 
 
@@ -43,15 +44,37 @@ def draw(seed: int, number: int, mean: float) -> list[float]:
     return [chance.gauss(mean, 2.0) for _ in range(number)]
 
 
+def skewed(seed: int, number: int) -> list[float]:
+    """Values with a long tail, as costs and seconds have, around a mean of 0."""
+    chance = random.Random(seed)
+    return [chance.lognormvariate(0, 0.7) - math.exp(0.245) for _ in range(number)]
+
+
+def disagreeing(seed: int, pairs: int) -> tuple[int, int, int]:
+    """Of so many pairs, 2 % better and 12 % worse."""
+    chance = random.Random(seed)
+    drawn = chance.choices((1, -1, 0), (2, 12, 86), k=pairs)
+    return drawn.count(1), drawn.count(-1), pairs
+
+
 @pytest.mark.parametrize(
-    "interval",
+    ("interval", "truth"),
     [
-        lambda seed: intervals.mean(draw(seed, 40, 1.0), seed),
-        lambda seed: intervals.mean_difference(draw(seed, 40, 2.0), draw(seed + 10_000, 60, 3.0), seed),
+        (lambda seed: intervals.mean(draw(seed, 40, 1.0), seed), 1.0),
+        (lambda seed: intervals.mean_difference(draw(seed, 40, 2.0), draw(seed + 10_000, 60, 3.0), seed), 1.0),
+        (lambda seed: intervals.mean(skewed(seed, 12), seed), 0.0),
+        (lambda seed: intervals.mean_difference(skewed(seed, 10), skewed(seed + 10_000, 30), seed), 0.0),
+        (lambda seed: intervals.paired_share_difference(*disagreeing(seed, 25)), -0.1),
+        (lambda seed: intervals.paired_share_difference(*disagreeing(seed, 100)), -0.1),
     ],
 )
-def test_bootstrap_holds_the_truth_about_95_times_in_100(interval) -> None:
-    assert 0.89 <= coverage(interval, 1.0) <= 0.99
+def test_intervals_hold_the_truth_about_95_times_in_100(interval, truth) -> None:
+    assert 0.89 <= coverage(interval, truth) <= 0.995
+
+
+def test_values_all_alike_have_no_width() -> None:
+    assert intervals.mean([0.0] * 9) == (0.0, 0.0)
+    assert intervals.mean_difference([1.0] * 9, [3.0] * 8) == (2.0, 2.0)
 
 
 def test_many_values_use_the_normal_approximation() -> None:

@@ -35,6 +35,11 @@ def items(home: Path) -> list[Row]:
     return [line for line in _lines(home) if line["k"] == "item"]
 
 
+def runs(home: Path) -> list[Row]:
+    """Every run, as it was last recorded."""
+    return list({line["run_id"]: line for line in _lines(home) if line["k"] == "run"}.values())
+
+
 def sums(rows: Iterable[Row]) -> Row:
     """The same sums as the report's, by another way."""
     rows = list(rows)

@@ -40,7 +40,7 @@ def test_a_dearer_run(home, tmp_path) -> None:
     text = text_of(html)
     assert "cost of an item" in text.split("A: run", maxsplit=1)[0]
     assert "times as much" in text
-    assert text.count("no evidence of a change") == 6
+    assert text.count("no evidence of a change") == 7
     assert f"A: run {run} · B: run second" in text
     assert 'role="img" aria-label="Intervals of change' in html
 

@@ -14,6 +14,7 @@ from test_page import text_of
 
 from benchmarks import month
 from dslkit.analysis import Scope
+from dslkit.analysis.whatif import Used
 from dslkit.connect import openai_client
 from dslkit.ledger import Ledger
 from dslkit.llm.limits import Limits
@@ -83,7 +84,8 @@ def test_the_page_shows_both(home, tmp_path) -> None:
     assert f"{low} – {high}".replace("\u202f", " ") in text
     assert formats.compact(latest.taken.tokens).replace("\u202f", " ") in text
     assert "all on gpt-4o-mini" in text
-    assert "all on house-model – – –" in text
+    assert "all on house-model" not in text
+    assert "on house-model, whose price is not known" in text
 
 
 def test_runs_of_the_offline_model_are_not_expected_to_teach(tmp_path) -> None:
@@ -144,7 +146,14 @@ def test_no_limit_is_made_up(home) -> None:
     assert "no limit is known here" in read(home).limits_used()._repr_html_()
 
 
-def test_a_recorded_cost_with_unknown_parts_is_a_lower_bound(home) -> None:
-    html = read(home, until=END.isoformat()).otherwise()._repr_html_()
-    known = sum((row["cost"] for row in journals.calls(home) if row["cost"] is not None), Decimal(0))
-    assert f"≥ {formats.usd(known)}" in html
+def test_a_recorded_cost_with_unknown_parts_is_a_lower_bound() -> None:
+    """Calls made before a price was known, of a model whose price is known now."""
+    calls = Used("openai", "gpt-4o", 9, 9000, 0, 0, 900, 0, Decimal("0.02"), 3)
+    html = outlook.alternatives([calls], Prices(), END)
+    assert "≥ $0.020" in html
+    assert "\u202f%" not in html  # no share of what is not known
+
+
+def test_without_any_price_nothing_is_said_to_cost() -> None:
+    calls = Used("openai", "house-model", 9, 9000, 0, 0, 900, 0, None, 9)
+    assert "No price is known" in outlook.alternatives([calls], Prices(), END)

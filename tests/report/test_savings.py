@@ -42,6 +42,10 @@ def facts_of(home: Path) -> Facts:
     return gather(Ledger(home).snapshot(), Scope())
 
 
+def suggested(home: Path) -> dict[str, Decimal]:
+    return {one.advice: one.saving_usd for one in suggestions(facts_of(home), Prices(), END)}
+
+
 def test_a_cheaper_model(home) -> None:
     spent: dict[tuple[str, str], list[journals.Row]] = defaultdict(list)
     for row in journals.calls(home):
@@ -52,7 +56,7 @@ def test_a_cheaper_model(home) -> None:
         if not any(map(journals.unpriced, own)):
             costs[item["model"]].append(sum((row["cost"] for row in own if row["cost"] is not None), Decimal(0)))
     mean = {model: sum(values) / len(values) for model, values in costs.items()}
-    found = {one.advice: one.saving_usd for one in suggestions(facts_of(home))}
+    found = suggested(home)
     expected = len(costs["gpt-4o"]) * (mean["gpt-4o"] - mean["gpt-4o-mini"])
     assert found["gpt-4o-mini instead of gpt-4o"] == pytest.approx(expected)
 
@@ -66,7 +70,7 @@ def test_quality_rounds_that_did_not_help(home) -> None:
         for row in journals.calls(home)
         if row["stage"] == "quality" and (row["run_id"], row["item_id"]) in lost and row["cost"] is not None
     )
-    found = {one.advice: one.saving_usd for one in suggestions(facts_of(home))}
+    found = suggested(home)
     assert found["Fewer quality rounds"] == expected
 
 
@@ -74,12 +78,12 @@ def test_a_model_that_works_much_less_often_is_not_suggested(tmp_path) -> None:
     made = month.make(2000, seed=3, runs=18)
     items = [replace(item, verdict="errors") if item.model == "gpt-4o-mini" else item for item in made.items]
     month.record(replace(made, items=items), str(tmp_path))
-    assert not any("gpt-4o-mini instead" in one.advice for one in suggestions(facts_of(tmp_path)))
+    assert not any("gpt-4o-mini instead" in advice for advice in suggested(tmp_path))
 
 
 def test_too_few_items_suggest_nothing(tmp_path) -> None:
     month.record(month.make(60, seed=3, runs=6), str(tmp_path))
-    assert not any("instead" in one.advice for one in suggestions(facts_of(tmp_path)))
+    assert not any("instead" in advice for advice in suggested(tmp_path))
 
 
 def test_what_caching_saved(home) -> None:
@@ -106,5 +110,5 @@ def test_the_page_says_so(home, tmp_path) -> None:
 
 
 def test_nothing_is_suggested_where_nothing_was_spent(tmp_path) -> None:
-    assert suggestions(facts_of(tmp_path / "nowhere")) == []
+    assert suggested(tmp_path / "nowhere") == {}
     assert "What would be cheaper" not in text_of(render(tmp_path / "nowhere", tmp_path / "report.html"))
