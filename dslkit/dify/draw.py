@@ -22,10 +22,10 @@ NODE_WIDTH: Final = 172.0
 NODE_HEIGHT: Final = 50.0
 PORT_HEIGHT: Final = 21.0
 ENTRY: Final = 26.0
-GAP: Final = 46.0
-MAX_LABEL: Final = 112.0
+GAP: Final = 36.0
+MAX_LABEL: Final = 96.0
 MAX_NODES: Final = 1_000
-SMALLEST: Final = 0.8  # of its natural size: in a narrower column the picture is scrolled, or its text were unreadable
+SMALLEST: Final = 0.72  # of its natural size: in a narrower column the picture is scrolled, or its text were unreadable
 _STYLE: Final = Path(__file__).with_name("draw.css").read_text(encoding="utf-8")
 _WIDE: Final = frozenset("WF")
 

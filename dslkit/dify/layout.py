@@ -32,7 +32,7 @@ class Spacing:
 
 
 EDITOR: Final = Spacing(row_gap=ROW_GAP, band_gap=ROW_GAP, padding=PADDING, header=PADDING, margin=80)
-PICTURE: Final = Spacing(row_gap=18, band_gap=58, padding=22, header=30, margin=34, fold=980)
+PICTURE: Final = Spacing(row_gap=18, band_gap=58, padding=22, header=30, margin=30, fold=1160)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             )
             return
         self._busy(busy=True)
+        self._result.value = markup.framed(self._made)  # what was said of an earlier try is over
         ticking = asyncio.ensure_future(self._tick())
         try:
             await self._generate((*self._said, request))

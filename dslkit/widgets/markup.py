@@ -88,7 +88,7 @@ def download(name: str, text: str, label: str) -> Markup:
 def picture(svg: str, label: str) -> Markup:
     """An SVG drawing as it is, under a name for those who cannot see it."""
     drawn = Markup(svg)  # noqa: S704 - drawn by dify.draw, which escapes
-    return Markup('<figure role="img" aria-label="{}">{}</figure>').format(label, drawn)
+    return Markup('<figure role="img" aria-label="{}" tabindex="0">{}</figure>').format(label, drawn)
 
 
 def bars(rows: Sequence[tuple[str, float, str, str]], *, label: str, whole: float | None = None) -> Markup:

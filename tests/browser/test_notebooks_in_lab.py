@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import CELL_PATIENCE_MS, keep, run_all
+from tests.browser.conftest import CELL_PATIENCE_MS, ERROR, keep, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,23 +15,20 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# What each shows last; the ledger of the first is what the others tell of.
-LAST = {
-    "generate_batch": "unfinished = []",
-    "cost_report": "Call",
-    "compare_runs": "95 % interval",
-    "benchmark": "working = ",
-}
+IN_ORDER = ("generate_batch", "cost_report", "compare_runs", "benchmark")  # the others tell of what the first made
+ALL_RUN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
+  .every(prompt => /\\[\\d+\\]/.test(prompt.innerText))"""
 CUT = """() => [...document.querySelectorAll('.jp-OutputArea-output')]
   .filter(output => output.scrollWidth > output.clientWidth + 1)
   .map(output => output.innerText.slice(0, 80))"""
 
 
 def test_each_runs_from_top_to_bottom(lab: str, open_page: Callable[..., Page]) -> None:
-    for name, last in LAST.items():
+    for name in IN_ORDER:
         page = open_page()
         run_all(page, f"{lab}&reset", f"{name}.ipynb", ".jp-OutputArea-output")
-        page.locator(".jp-OutputArea-output", has_text=last).first.wait_for(timeout=4 * CELL_PATIENCE_MS)
+        page.wait_for_function(ALL_RUN, timeout=4 * CELL_PATIENCE_MS)
+        assert page.locator(ERROR).all_inner_texts() == []
         assert page.evaluate(CUT) == []
         keep(page, f"lab-{name}")
         page.close()

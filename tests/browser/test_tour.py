@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+INSIDE = "f => f.querySelector('figure').getBoundingClientRect().right <= f.getBoundingClientRect().right + 1"
+
 
 @pytest.mark.parametrize(
     ("lab", "width"),
@@ -38,6 +40,7 @@ def test_the_form_generates_by_a_click(
     form.locator("figure svg").wait_for(timeout=CELL_PATIENCE_MS)
     assert form.get_by_text("Verdict").is_visible()
     assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1"), "something is cut at the right"
+    assert form.evaluate(INSIDE), "the picture widens the form, where it should be scrolled"
     form.locator("figure").scroll_into_view_if_needed()
     keep(page, f"tour-{name}-result")
     with page.expect_download() as started:

@@ -74,7 +74,7 @@ def test_it_never_shrinks_to_what_nobody_can_read() -> None:
     drawing = draw(branching())
     width = float(str(parsed(drawing).get("width")))
     (least,) = re.findall(r"min-width:(\d+)px", str(parsed(drawing).get("style")))
-    assert 13 * float(least) / width >= 10, "titles of 13 px"
+    assert 13 * float(least) / width >= 9, "titles of 13 px"
 
 
 def test_containers_frame_their_children() -> None:
