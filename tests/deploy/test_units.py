@@ -42,6 +42,16 @@ def test_each_service_is_built_kept_in_and_given_its_secrets(name: str) -> None:
     assert {name.removesuffix("_FILE") for name in service["environment"]} <= SETTINGS | OTHERS
 
 
+def test_compose_holds_to_its_schema(tmp_path: Path) -> None:
+    """That of the Compose specification, as check-jsonschema carries it: no network is needed."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    misspelt = tmp_path / "compose.yml"
+    misspelt.write_text((DEPLOY / "compose.yml").read_text(encoding="utf-8").replace("mem_limit", "mem_limt"))
+    assert subprocess.run([*command, str(misspelt)], capture_output=True, check=False).returncode == 1
+    done = subprocess.run([*command, str(DEPLOY / "compose.yml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_compose_names_volumes_and_files_that_are_there() -> None:
     for service in COMPOSE["services"].values():
         mounts = dict(volume.split(":") for volume in service["volumes"])
