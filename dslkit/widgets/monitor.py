@@ -37,7 +37,9 @@ def drawn(status: Status, settings: Settings) -> Markup:
     highest = max(*status.columns, 1)
     limit = settings.requests_per_minute * SHOWN.total_seconds() / COLUMNS / WINDOW.total_seconds()
     chart = markup.columns(status.columns, label="attempts in the last ten minutes", whole=max(highest, limit))
-    caption = Markup('<p class="quiet">Attempts in the last ten minutes; full height is {:,.0f} in 10 s. {}</p>')
+    caption = Markup(
+        '<p class="quiet">Attempts in the last ten minutes, ten seconds a column; a full one is {:,.0f}. {}</p>'
+    )
     return markup.figures(figures) + chart + caption.format(max(highest, limit), _latest_run(status))
 
 
@@ -46,11 +48,11 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._live = Live(Ledger(settings.home))
         self._task: asyncio.Task[None] | None = None
         self._view = w.HTML(layout={"width": "auto"})
         self._switch = w.ToggleButton(value=False, description="Watch", icon="play", tooltip="Keep reading the ledger")
         self._switch.observe(self._switched, "value")
+        self._live = Live(Ledger(settings.home))
         super().__init__([self._switch, self._view], layout={"max_width": "62rem"})
         self.add_class("dslkit-monitor")
         try:

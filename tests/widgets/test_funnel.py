@@ -104,6 +104,13 @@ def test_told_apart_by_a_tag(tmp_path: Path) -> None:
     assert [each.label for each in funnels("r", "nobody-has-it", home=tmp_path)] == [""]
 
 
+def test_what_a_tag_says_is_escaped(tmp_path: Path) -> None:
+    record(tmp_path, [item("one", "working", "ran", round_="<script>alert(1)</script>")])
+    shown = funnel("r", "round", home=tmp_path).html
+    assert "<script" not in shown
+    assert "&lt;script&gt;" in shown
+
+
 @pytest.mark.parametrize(("engine", "told"), [("not run", "–"), ("failed", "0")])
 def test_what_no_engine_ran_is_unknown_not_nothing(tmp_path: Path, engine: EngineStatus, told: str) -> None:
     record(tmp_path, [item("one", "clean" if engine == "not run" else "errors", engine)])
