@@ -68,14 +68,14 @@ def main() -> None:
     except UsageError as error:
         complain(error)
         sys.exit(WRONG_USE)
-    except DslkitError as error:
-        complain(error)
-        sys.exit(FAILED)
     except Exception as error:
         from dslkit.batch.artefact import disk_full, is_disk_full
 
-        if not is_disk_full(error):
-            telemetry.report_crash(error)
+        telemetry.report_crash(error)
+        if isinstance(error, DslkitError):
+            complain(error)
+        elif is_disk_full(error):
+            complain(disk_full(getattr(error, "filename", None) or "the ledger or the results", error))
+        else:
             raise
-        complain(disk_full(getattr(error, "filename", None) or "the ledger or the results", error))
         sys.exit(FAILED)

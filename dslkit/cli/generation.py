@@ -186,12 +186,18 @@ def edit(
 
 def _make(requirement: Requirement, output: Path | None, model: str | None, **choices: Any) -> NoReturn:
     """Generate, tell how it went, and leave with the exit code.  Nothing is printed or replaced by what has errors."""
+    from dslkit.batch.artefact import is_disk_full
     from dslkit.batch.one import generate as make
     from dslkit.ledger import Ledger
 
     settings = _ready(model)
     out = None if "current" in choices else output
-    generated = asyncio.run(make(requirement, model=settings.model, out=out, settings=settings, **choices))
+    try:
+        generated = asyncio.run(make(requirement, model=settings.model, out=out, settings=settings, **choices))
+    except Exception as error:
+        if isinstance(error, DslkitError) or is_disk_full(error):
+            raise
+        raise DslkitError(f"{type(error).__name__}: {error}") from error  # in a batch it would be a failed item
     item = generated.item
     for finding in item.findings:
         say(f"{finding.severity} {finding.code}: {finding.message}")

@@ -79,7 +79,7 @@ def observed(settings: Settings) -> Iterator[Callable[[str], None]]:
 
 
 def report_crash(error: BaseException) -> None:
-    """Tell Sentry of an error that nobody expected, if SENTRY_DSN names a project; never fails itself."""
+    """Tell Sentry of what ended a command, if SENTRY_DSN names a project; never fails itself."""
     from dslkit.settings import load_settings
 
     try:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, replace
@@ -24,8 +25,11 @@ from dslkit.batch.requirements import from_text
 from dslkit.batch.workshop import open_tools
 from dslkit.dify.check import quality_score
 from dslkit.dify.engine import Engine
+from dslkit.errors import DslkitError
 from dslkit.ledger.redact import redact
-from dslkit.server.problems import status_of
+from dslkit.server.problems import DEFECT, status_of, went_wrong
+from dslkit.server.reporting import crash
+from dslkit.server.request_log import broken, set_up
 from dslkit.settings import load_settings
 
 if TYPE_CHECKING:
@@ -39,12 +43,15 @@ if TYPE_CHECKING:
 NICENESS = 5  # so that the server answers while we compute
 LINE_BYTES = 64 * 1024 * 1024
 _DESCRIPTION = 300
+STALE_S = 86_400.0
+LOOK_S = 3_600.0
 
 
 class RequestAnswers(ItemAnswers):
     """Answers of each request by itself: one that is done once more, under its id, pays for nothing twice.
 
-    Equal requests of several clients know nothing of each other; none waits for another's answer.
+    Equal requests of several clients know nothing of each other; none waits for another's answer.  What is answered of
+    a request goes when it is done.  What failed, was cancelled or was killed may be sent again, for a day.
     """
 
     @contextmanager
@@ -53,7 +60,22 @@ class RequestAnswers(ItemAnswers):
         with super().kept_for(_request.get(), turn):
             yield
 
+    def drop_stale(self, now: float) -> None:
+        """Remove what requests left that have not been sent again for a day."""
+        for left in self._folder_of_all.glob("*"):
+            with contextlib.suppress(FileNotFoundError):  # another process is at it, too
+                if now - left.stat().st_mtime > STALE_S:
+                    self.forget(left.name)
 
+    async def stay_fresh(self) -> None:
+        """Look every now and then, for as long as the process lives."""
+        while True:
+            await asyncio.to_thread(self.drop_stale, time.time())
+            await asyncio.sleep(LOOK_S)
+
+
+_ASKED = "while the model was asked"  # then it is the model's server, and no defect of ours
+_BAD_GATEWAY = 502
 _request: ContextVar[str] = ContextVar("dslkit_request")
 
 
@@ -82,6 +104,18 @@ class Workshop:
                     self._stack.callback(self._engine.close)
         return replace(self._tools[model, mode], engine=self._engine if engine else None)
 
+    def report(self, error: Exception, request_id: str) -> None:
+        """Tell Sentry, where SENTRY_DSN names a project; no job waits for that."""
+        dsn = self.settings.sentry_dsn
+        if dsn is not None:
+            asyncio.get_running_loop().run_in_executor(None, _told, dsn.get_secret_value(), error, request_id)
+
+
+def _told(dsn: str, error: Exception, request_id: str) -> None:
+    from dslkit.telemetry.errors import Reporter  # noqa: PLC0415 - an extra
+
+    Reporter(dsn).crash(error, request_id=request_id)
+
 
 async def produce(asked: Mapping[str, Any], shop: Workshop, tell: Callable[[str], None]) -> dict[str, Any]:
     """Generate what is asked for; the members of a ``GenerateAnswer``."""
@@ -90,7 +124,11 @@ async def produce(asked: Mapping[str, Any], shop: Workshop, tell: Callable[[str]
 
     async def ask(stage: str, system: str, user: str) -> str:
         tell(stage)
-        return await tools.ask(stage, system, user)
+        try:
+            return await tools.ask(stage, system, user)
+        except Exception as error:
+            error.add_note(_ASKED)
+            raise
 
     requirement = from_text(asked["description"], item_id=asked["name"])
     requirement = replace(requirement, tags={"request_id": asked["request_id"]})
@@ -150,6 +188,7 @@ async def _job(message: Mapping[str, Any], shop: Workshop, tell: Callable[[Mappi
         return
     except Exception as error:  # noqa: BLE001 - whatever it was, the client is told and the others go on
         cause = root_cause(error)
+        shop.report(cause, message["request_id"])
         tell({"event": "failed", "problem": {"status": status_of(cause), "detail": redact(str(cause))}})
         return
     shop.answers.forget(message["request_id"])
@@ -159,6 +198,17 @@ async def _job(message: Mapping[str, Any], shop: Workshop, tell: Callable[[Mappi
         detail = "The model's answer holds no workflow. Say more precisely what it should do, or ask another model."
         problem = {"status": 502, "detail": detail, "findings": answer["findings"], "run_id": answer["run_id"]}
         tell({"event": "failed", "problem": problem})
+
+
+async def _problem(error: Exception, request_id: str, settings: Settings) -> dict[str, Any]:
+    """What the client is told; of a defect of ours only where to look, for its words may be anybody's."""
+    meant = isinstance(error, DslkitError)
+    asking = _ASKED in getattr(error, "__notes__", ())
+    status = _BAD_GATEWAY if asking and not meant else status_of(error)
+    if status == DEFECT:
+        broken(settings.log_format, request_id, error)
+        await asyncio.to_thread(crash, settings, error, request_id)
+    return {"status": status, "detail": redact(str(error)) if meant or asking else went_wrong(request_id)}
 
 
 async def work(incoming: int, outgoing: int) -> None:
@@ -175,7 +225,10 @@ async def work(incoming: int, outgoing: int) -> None:
             _write(outgoing, json.dumps({"id": job_id, **message}).encode() + b"\n")
 
     async with AsyncExitStack() as stack:
-        shop = Workshop(load_settings(), stack)
+        settings = load_settings()
+        set_up(settings.log_format)
+        shop = Workshop(settings, stack)
+        stack.callback(asyncio.create_task(shop.answers.stay_fresh()).cancel)
         while line := await lines.readline():
             message = json.loads(line)
             job_id = message["id"]

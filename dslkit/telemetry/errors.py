@@ -1,15 +1,18 @@
 """Errors for Sentry: where something broke, and of what kind; no prompt, no answer, no key.
 
-An event names classes, functions and lines of code.  What an exception says is left out unless the words are this
-package's own, for those of a server or a parser may repeat what they were given.
+Told is what ends a command with exit code 1, the server's own errors, and work that failed: all but mistakes of the
+caller.  An event names classes, functions and lines of code.  What an exception says is left out unless the words are
+this package's own, for those of a server or a parser may repeat what they were given.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from importlib.metadata import version
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from dslkit.errors import BudgetError, LedgerError, RefusedError, TooLargeError, WaitTooLongError
+from dslkit.errors import BudgetError, RefusedError, SettingsError, TooLargeError, UsageError, WaitTooLongError
 from dslkit.ledger.redact import redact, redact_values
 
 if TYPE_CHECKING:
@@ -22,16 +25,16 @@ if TYPE_CHECKING:
 
 MISSING = "SENTRY_DSN is set, but Sentry's SDK is not installed: pip install 'dslkit[sentry]'."
 WRONG = "SENTRY_DSN is no address of a Sentry project: https://KEY@HOST/NUMBER. Errors are not reported."
-_OUR_WORDS = frozenset(
-    kind.__name__ for kind in (LedgerError, RefusedError, TooLargeError, WaitTooLongError, BudgetError)
-)
+_OUR_WORDS = frozenset(kind.__name__ for kind in (RefusedError, TooLargeError, WaitTooLongError, BudgetError))
+_MISTAKES = [kind.__name__ for kind in (UsageError, SettingsError)]
 _FAILED_RUN = """
   SELECT coalesce(error_type, status), coalesce(parse_filename(notebook), 'batch') FROM runs
-  WHERE run_id = $run AND status = 'failed' AND error_type NOT IN ('UsageError', 'SettingsError')
+  WHERE run_id = $run AND status = 'failed' AND NOT list_contains($mistakes, coalesce(error_type, ''))
 """
 _FAILED_ITEMS = """
   SELECT coalesce(error_type, verdict) AS kind, count(*) FROM items
-  WHERE run_id = $run AND verdict = 'failed' GROUP BY ALL ORDER BY ALL
+  WHERE run_id = $run AND verdict = 'failed' AND NOT list_contains($mistakes, coalesce(error_type, ''))
+  GROUP BY ALL ORDER BY ALL
 """
 _FRAME = ("filename", "function", "module", "lineno", "in_app")
 _KEPT = ("event_id", "timestamp", "platform", "level", "release", "environment", "sdk", "tags", "transaction")
@@ -50,8 +53,8 @@ class Reporter:
         self._client = _client(dsn, say) if dsn else None
 
     def crash(self, error: BaseException, **tags: str) -> None:
-        """Report an exception with the way that it came."""
-        if self._client is None:
+        """Report an exception with the way that it came, unless the caller has to change something."""
+        if self._client is None or isinstance(error, UsageError):
             return
         from sentry_sdk.utils import event_from_exception  # noqa: PLC0415 - an extra
 
@@ -67,9 +70,10 @@ class Reporter:
         """Report what failed in a run, by the ledger: itself, and its items by kind of error, one event a kind."""
         if self._client is None:
             return
-        for kind, notebook in views.execute(_FAILED_RUN, {"run": run_id}).fetchall():
+        values = {"run": run_id, "mistakes": _MISTAKES}
+        for kind, notebook in views.execute(_FAILED_RUN, values).fetchall():
             self.failure(kind, run=run_id, notebook=notebook)
-        for kind, count in views.execute(_FAILED_ITEMS, {"run": run_id}).fetchall():
+        for kind, count in views.execute(_FAILED_ITEMS, values).fetchall():
             self.failure(kind, run=run_id, failed_items=str(count))
 
     def _send(self, event: Any, tags: dict[str, str]) -> None:
@@ -96,6 +100,7 @@ def _client(dsn: str, say: Callable[[str], object]) -> Client | None:
             include_source_context=False,
             max_breadcrumbs=0,
             server_name="",
+            release=f"dslkit@{version('dslkit')}",  # else the SDK asks git for the commit of the working folder
             before_send=_scrubbed,
         )
     except BadDsn:
@@ -118,5 +123,12 @@ def _exception(told: dict[str, Any]) -> dict[str, Any]:
     if told.get("type") in _OUR_WORDS:
         kept["value"] = redact(str(told.get("value") or ""))
     if frames:
-        kept["stacktrace"] = {"frames": [{name: frame.get(name) for name in _FRAME} for frame in frames]}
+        kept["stacktrace"] = {"frames": [_frame(frame) for frame in frames]}
     return kept
+
+
+def _frame(frame: dict[str, Any]) -> dict[str, Any]:
+    """Of code that belongs to no package the SDK gives the whole path, with the user's name in it."""
+    path = PurePath(str(frame.get("filename") or ""))
+    kept = {name: frame.get(name) for name in _FRAME}
+    return kept | {"filename": path.name} if path.is_absolute() else kept

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Received:
     """Requests as they came, and the statuses to answer with: one after another, the last for ever.
 
-    ``meanwhile`` is done when a request has come and before it is answered.
+    ``meanwhile`` is done when a request has come and before it is answered; ``answer`` makes the answer of its body.
     """
 
     def __init__(self) -> None:
@@ -26,6 +26,7 @@ class Received:
         self.paths: list[str] = []
         self.statuses = [200]
         self.retry_after: str | None = None
+        self.answer: Callable[[bytes], bytes] = lambda _body: b""
         self.url = ""
         self.meanwhile: Callable[[], object] = lambda: None
 
@@ -50,8 +51,10 @@ def receiving(certificate: Path | None = None, port: int = 0) -> Iterator[Receiv
                 self.send_header("Retry-After", received.retry_after)
             if status in {301, 302, 307}:
                 self.send_header("Location", f"{received.url}/elsewhere")
-            self.send_header("Content-Length", "0")
+            answer = received.answer(received.bodies[-1])
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         do_GET = do_POST  # noqa: N815 - the name that http.server calls, should a redirect be followed
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dslkit.cli import main
-from dslkit.errors import BudgetError
+from dslkit.dify.workflow import Workflow
+from dslkit.errors import BudgetError, LedgerError
+from dslkit.knowledge import shipped_patterns
 from dslkit.ledger import Ledger
 from dslkit.telemetry import errors as room
 from dslkit.telemetry.errors import Reporter
@@ -119,6 +121,86 @@ def test_a_mistake_of_the_caller_is_not_told(server: Received, monkeypatch: pyte
     monkeypatch.setenv("SENTRY_DSN", dsn(server))
     assert run_cli(monkeypatch, "sql", "SELECT nonsense") == 2
     assert server.bodies == []
+
+
+WORD = "heliotrope"  # stands in what must not leave, wherever that could be seen
+VERBS = {
+    "generate": ("generate", f"Answer a {WORD} (variable x).", "--model", "gpt-4o-mini"),
+    "edit": ("edit", "draft.yml", f"Answer a {WORD} (variable x).", "--model", "gpt-4o-mini"),
+    "batch": ("batch", f"{WORD}.txt", "--out", "out", "--model", "gpt-4o-mini", "--no-notebook", "--no-report"),
+    "run": ("run", f"{WORD}.ipynb", "-p", "question", WORD),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_nothing_that_was_said_leaves_whatever_fails(
+    server: Received, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """A model's server refuses with the words it was sent, key and all; or a notebook does, in its own words."""
+    home = tmp_path / "home" / WORD
+    home.mkdir(parents=True)
+    monkeypatch.chdir(home)
+    key = f"sk-{WORD}-abcdefghijklmnopqrstuvwxyz"
+    (home / f"{WORD}.txt").write_text(f"Answer a {WORD} (variable x).\n", encoding="utf-8")
+    (home / "draft.yml").write_text(_draft(), encoding="utf-8")
+    failing = f'question = ""\nraise ValueError("{WORD}", question, "{key}")'
+    (home / f"{WORD}.ipynb").write_text(_notebook(failing), encoding="utf-8")
+    with receiving() as model:
+        model.statuses = [400]
+        model.answer = lambda body: json.dumps({"error": {"message": f"bad: {body!r} {key}"}}).encode()
+        for name, value in {
+            "SENTRY_DSN": dsn(server),
+            "OPENAI_API_KEY": key,
+            "OPENAI_BASE_URL": f"{model.url}/v1",
+            "DSLKIT_HOME": str(home / "ledger"),
+            "PRIVATE_TOKEN": f"{WORD}-token",
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert run_cli(monkeypatch, *VERBS[verb]) == 1
+    assert "Traceback" not in capfd.readouterr().err, "what a server refuses is no crash"
+    (event,) = events(server)
+    kinds = {one["type"] for one in event["exception"]["values"]}
+    assert kinds & {"ValueError" if verb == "run" else "BadRequestError"}
+    whole = json.dumps(event).replace(f"{WORD}.ipynb", "")  # the name of a notebook is told
+    assert not [word for word in (WORD, str(tmp_path), key, "abcdefghij", os.environ["HOME"]) if word in whole]
+
+
+def _draft() -> str:
+    pattern = shipped_patterns()[0]
+    return Workflow.from_reply(json.dumps(dict(pattern.plan)), name="draft", mode=pattern.mode).yaml
+
+
+def _notebook(source: str) -> str:
+    cell = {"cell_type": "code", "source": source, "outputs": [], "execution_count": None, "id": "a"}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [
+        cell | {"metadata": {"tags": ["parameters"]}, "source": 'question = ""'},
+        cell | {"metadata": {}, "id": "b"},
+    ]
+    return json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+
+
+def test_an_error_of_ours_is_told_by_whatever_verb(server: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_values: object) -> None:
+        raise LedgerError("/home/somebody/.dslkit cannot be read")
+
+    monkeypatch.setenv("SENTRY_DSN", dsn(server))
+    monkeypatch.setattr(Ledger, "usage", refuse)
+    assert run_cli(monkeypatch, "usage") == 1
+    (told,) = events(server)[0]["exception"]["values"]
+    assert (told["type"], "value" in told) == ("LedgerError", False), "it names a path"
+    assert events(server)[0]["release"].startswith("dslkit@")
+
+
+def test_code_outside_packages_is_named_without_its_folder(server: Received, tmp_path: Path) -> None:
+    script = tmp_path / "somebody" / "plain.py"
+    try:
+        exec(compile("1 / 0", script, "exec"), {"__name__": None})
+    except ZeroDivisionError as error:
+        Reporter(dsn(server)).crash(error)
+    frames = events(server)[0]["exception"]["values"][0]["stacktrace"]["frames"]
+    assert frames[-1]["filename"] == "plain.py"
+    assert "somebody" not in json.dumps(events(server))
 
 
 def run_cli(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
