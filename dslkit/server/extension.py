@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
@@ -55,6 +56,7 @@ class DslkitService(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 - Jupyter's hook
         self.service.observe()
+        self.service.pool.jobs.drop_stale(time.time())
         if self.warm:
             self.service.pool.warm()
 

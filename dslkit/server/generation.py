@@ -45,6 +45,7 @@ async def _generate(request: Request, mode: Mode) -> Reply:
             raise ProblemError(499, "The client left before the answer.")
         if job.finished:
             return _outcome(job, request)
+    request.service.pool.jobs.keep(job)
     where = f"{request.base_url}{_STATUS}/{job.id}"
     accepted = JobAccepted(id=job.id, status=job.status, location=where, events=f"{where}/events")
     return Reply(content=accepted, status=202, headers={"Location": where})
@@ -92,7 +93,7 @@ async def _first(*waits: Any) -> None:
 def _job(request: Request) -> Job:
     job = request.service.pool.jobs.get(request.path["job_id"])
     if job is None:
-        raise ProblemError(404, "No such job. Results are kept for an hour, and until the server stops.")
+        raise ProblemError(404, "No such job. Results are kept for an hour.")
     return job
 
 

@@ -169,7 +169,7 @@ class ServiceHandler(APIHandler):
             return error.detail, error.more
         if isinstance(error, web.HTTPError) and status < _SERVER_ERROR:
             return error.log_message or error.reason or "Refused.", {}
-        return f"Something went wrong here; the server's log has it under {self.request_id}.", {}
+        return problems.went_wrong(self.request_id), {}
 
     def get_login_url(self) -> str:
         """A program is not sent to a page."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dslkit.server.jobs import Job, Jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -52,15 +52,23 @@ class Pool:
         size: processes.
         timeout_s: a job that takes longer is given up.
         command: starts a process that speaks as ``dslkit.server.worker`` does.
+        jobs: where jobs are remembered.
+        died: told the exit code of a process that ended by itself, and how many jobs it had.
     """
 
     def __init__(
-        self, size: int, timeout_s: float, command: tuple[str, ...] = (sys.executable, "-m", "dslkit.server.worker")
+        self,
+        size: int,
+        timeout_s: float,
+        jobs: Jobs,
+        *,
+        command: tuple[str, ...] = (sys.executable, "-m", "dslkit.server.worker"),
+        died: Callable[[int | None, int], object] = lambda _code, _jobs: None,
     ) -> None:
         self.size = size
-        self.jobs = Jobs()
+        self.jobs = jobs
         self._timeout_s = timeout_s
-        self._command = command
+        self._command, self._died = command, died
         self._waiting: deque[Job] = deque()
         self._workers: list[_Worker] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +122,7 @@ class Pool:
                 worker.process.kill()
             if late:
                 await asyncio.wait(late, timeout=GRACE_S)
+        await self.jobs.settled()
 
     def _queue(self, job: Job) -> None:
         job.tell("queued")
@@ -173,6 +182,7 @@ class Pool:
         if self._stopping and not worker.jobs and not self._waiting:
             return
         _log.error("A generating process ended with code %s; %s of its jobs were under way", code, len(worker.jobs))
+        self._died(code, len(worker.jobs))
         self._redo(worker)
         if loop.time() - began > SOON_S or self._waiting:
             self.warm()

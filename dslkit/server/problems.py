@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 MEDIA_TYPE = "application/problem+json"
+DEFECT = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 # The first that fits counts.
 _STATUS: tuple[tuple[type[DslkitError], HTTPStatus], ...] = (
@@ -64,8 +65,13 @@ def invalid(error: ValidationError) -> ProblemError:
 
 
 def status_of(error: Exception) -> int:
-    """The status for an error of ours; 502 for what a model's server brought about, which is anything else."""
-    return next((int(status) for kind, status in _STATUS if isinstance(error, kind)), int(HTTPStatus.BAD_GATEWAY))
+    """The status for an error of ours that was meant; a defect is anything else."""
+    return next((int(status) for kind, status in _STATUS if isinstance(error, kind)), DEFECT)
+
+
+def went_wrong(request_id: str) -> str:
+    """What a client is told of a defect of ours."""
+    return f"Something went wrong here; the server's log has it under {request_id}."
 
 
 def without_secrets(value: Any) -> Any:

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,6 +56,12 @@ class _Plain(logging.Formatter):
         if second != self._second:
             self._second, self._text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second))
         return f"{self._text},{int((at - second) * 1000):03d}"
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - its name
+        """The stack trace, without anything that looks like a credential."""
+        from dslkit.ledger.redact import redact  # noqa: PLC0415 - loads the ledger
+
+        return redact(super().formatException(ei))
 
     def line(self, level: int, text: str) -> str:
         """What a record of this text would be formatted to."""
@@ -111,6 +117,16 @@ class Entry:
         return json.dumps({name: value for name, value in told.items() if value is not None})
 
 
+def broken(form: Format, request_id: str, error: BaseException) -> None:
+    """Write of a generation that a defect of ours ended; its request may have been answered long before."""
+    raised = (type(error), error, error.__traceback__)
+    if form == "json":
+        told = {"time": round(time.time(), 3), "level": "error", "id": request_id, "event": "broken"}
+        _write(logging.ERROR, json.dumps(told | {"trace": _trace(raised)}))
+    else:
+        _write(logging.ERROR, f"[{request_id}] ❌ a generation broke", raised)
+
+
 def _write(level: int, line: str, raised: Raised | None = None) -> None:
     """As LOGGER.log, which would look for the line of code that calls it; our own handler needs no record at all."""
     if not LOGGER.isEnabledFor(level):
@@ -129,4 +145,4 @@ def _level(status: int) -> tuple[int, str]:
 
 
 def _trace(raised: Raised | None) -> str | None:
-    return logging.Formatter().formatException(raised) if raised else None
+    return _Plain().formatException(raised) if raised else None

@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dslkit.server import reporting
 from dslkit.server.addresses import Client, client_of
 from dslkit.server.health import readiness
+from dslkit.server.jobs import Jobs
 from dslkit.server.limiter import Limiter
 from dslkit.server.pool import Pool
 
@@ -35,7 +37,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.pool = Pool(settings.workers, settings.generate_timeout)
+        self.pool = Pool(settings.workers, settings.generate_timeout, Jobs(settings.home / "jobs"), died=self._died)
         self.readiness = readiness(settings)
         self.limiter = (
             Limiter(settings.rate_limit_requests, settings.rate_limit_period) if settings.rate_limit_enabled else None
@@ -93,15 +95,11 @@ class Service:
             self._observing.enter_context(exporting(self.settings.home, _log.warning))
 
     def report(self, error: BaseException, request_id: str) -> None:
-        """Tell Sentry of an error of ours, where SENTRY_DSN names a project; nobody waits for that."""
-        if self.settings.sentry_dsn is not None:
-            self._reporting.submit(self._told, self.settings.sentry_dsn.get_secret_value(), error, request_id)
+        """Tell Sentry of an error of ours; nobody waits for that."""
+        self._reporting.submit(reporting.crash, self.settings, error, request_id)
 
-    @staticmethod
-    def _told(dsn: str, error: BaseException, request_id: str) -> None:
-        from dslkit.telemetry.errors import Reporter  # noqa: PLC0415 - with the ledger
-
-        Reporter(dsn, _log.warning).crash(error, request_id=request_id)
+    def _died(self, code: int | None, jobs: int) -> None:
+        self._reporting.submit(reporting.death, self.settings, code, jobs)
 
     def entered(self) -> None:
         """A request is under way."""

@@ -104,18 +104,6 @@ class Workshop:
                     self._stack.callback(self._engine.close)
         return replace(self._tools[model, mode], engine=self._engine if engine else None)
 
-    def report(self, error: Exception, request_id: str) -> None:
-        """Tell Sentry, where SENTRY_DSN names a project; no job waits for that."""
-        dsn = self.settings.sentry_dsn
-        if dsn is not None:
-            asyncio.get_running_loop().run_in_executor(None, _told, dsn.get_secret_value(), error, request_id)
-
-
-def _told(dsn: str, error: Exception, request_id: str) -> None:
-    from dslkit.telemetry.errors import Reporter  # noqa: PLC0415 - an extra
-
-    Reporter(dsn).crash(error, request_id=request_id)
-
 
 async def produce(asked: Mapping[str, Any], shop: Workshop, tell: Callable[[str], None]) -> dict[str, Any]:
     """Generate what is asked for; the members of a ``GenerateAnswer``."""
@@ -187,9 +175,7 @@ async def _job(message: Mapping[str, Any], shop: Workshop, tell: Callable[[Mappi
         tell({"event": "cancelled"})
         return
     except Exception as error:  # noqa: BLE001 - whatever it was, the client is told and the others go on
-        cause = root_cause(error)
-        shop.report(cause, message["request_id"])
-        tell({"event": "failed", "problem": {"status": status_of(cause), "detail": redact(str(cause))}})
+        tell({"event": "failed", "problem": _problem(root_cause(error), message["request_id"], shop.settings)})
         return
     shop.answers.forget(message["request_id"])
     if answer["workflow"]:
@@ -200,14 +186,14 @@ async def _job(message: Mapping[str, Any], shop: Workshop, tell: Callable[[Mappi
         tell({"event": "failed", "problem": problem})
 
 
-async def _problem(error: Exception, request_id: str, settings: Settings) -> dict[str, Any]:
+def _problem(error: Exception, request_id: str, settings: Settings) -> dict[str, Any]:
     """What the client is told; of a defect of ours only where to look, for its words may be anybody's."""
     meant = isinstance(error, DslkitError)
     asking = _ASKED in getattr(error, "__notes__", ())
     status = _BAD_GATEWAY if asking and not meant else status_of(error)
     if status == DEFECT:
         broken(settings.log_format, request_id, error)
-        await asyncio.to_thread(crash, settings, error, request_id)
+    asyncio.get_running_loop().run_in_executor(None, crash, settings, error, request_id)  # the answer waits for nobody
     return {"status": status, "detail": redact(str(error)) if meant or asking else went_wrong(request_id)}
 
 

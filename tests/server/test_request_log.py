@@ -7,11 +7,11 @@ import logging
 import math
 import sys
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from dslkit.server.request_log import LOGGER, Entry, request_id_of, set_up
+from dslkit.server.request_log import LOGGER, Entry, broken, request_id_of, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,3 +100,12 @@ def test_a_line_without_a_record_is_as_one_with_it(capsys: pytest.CaptureFixture
     assert short[23:] == whole[23:] == " WARNING [0f0e1d2c-id] ⚠️ GET /path → 404 in 15.23s"
     assert short[:19] <= whole[:19]
     assert short[19] == whole[19] == ","
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_stack_trace_shows_no_key(form: Literal["text", "json"], capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(form)
+    broken(form, "0f0e1d2c-id", ValueError("the key sk-abcdefgh12345678 is wrong"))
+    told = capsys.readouterr().err
+    assert "0f0e1d2c-id" in told
+    assert "ValueError: the key [removed] is wrong" in told
