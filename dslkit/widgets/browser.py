@@ -11,6 +11,7 @@ from markupsafe import Markup
 from dslkit.knowledge import Knowledge
 from dslkit.settings import load_settings
 from dslkit.widgets import markup, patterns
+from dslkit.widgets.still import LiveBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 FOUND = 10
 
 
-class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+class PatternBrowser(LiveBox):
     """Search above, titles below it, then the picked one: ``pattern``, for use in the next cell."""
+
+    what = "A browser of patterns"
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.pattern: Pattern | None = None
@@ -35,14 +38,12 @@ class PatternBrowser(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._titles.observe(self._picking, "value")
         self._query.observe(self._searching, "value")
         self._list([(each, None) for each in self._all])
-        super().__init__([self._query, self._titles, self._picked], layout={"max_width": "62rem"})
+        super().__init__([self._query, self._titles, self._picked])
         self.add_class("dslkit-patterns")
 
-    def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
-        """The live browser, and the list of patterns for pages without a kernel."""
-        still = patterns.table(self._all)
-        live: dict[str, Any] = dict(super()._repr_mimebundle_(**options) or {})
-        return {**live, "text/html": markup.framed(still.html), "text/plain": still.text}
+    def still(self) -> Markup:
+        """The list of patterns."""
+        return patterns.table(self._all).html
 
     async def search(self, text: str) -> None:
         """List the patterns nearest to the text; all of them when it is empty."""

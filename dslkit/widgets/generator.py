@@ -17,10 +17,9 @@ from dslkit.records import Mode, Requirement
 from dslkit.report import formats
 from dslkit.settings import OFFLINE_MODEL, load_settings
 from dslkit.widgets import markup, show
+from dslkit.widgets.still import LiveBox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from dslkit.records import Item
 
 EXAMPLE = (
@@ -39,12 +38,14 @@ _WIDE = {"width": "auto"}  # stretches; 100 % would stand over by its margins
 _NARROWED = {"max_width": "98%"}  # of a notebook narrower than a field, less the field's margins
 
 
-class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+class GeneratorForm(LiveBox):
     """Requirement, mode and model in; picture, findings, cost and a download out.  Each further request is a round.
 
     ``workflow`` and ``item`` are the last result, for use in the next cell; None before there is one.  ``key`` is the
     provider's: should a message repeat it, it is blacked out.
     """
+
+    what = "A form"
 
     def __init__(self, requirement: str, mode: Mode, model: str, *, key: str = "") -> None:
         self._key = key
@@ -70,21 +71,17 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         buttons = w.HBox(
             [self._go, self._anew, self._state], layout=w.Layout(flex_flow="row wrap", align_items="center")
         )
-        super().__init__([self._ask, choices, buttons, self._result], layout=w.Layout(max_width="62rem"))
+        super().__init__([self._ask, choices, buttons, self._result])
         self.add_class("dslkit-form")
         self._busy(busy=False)
 
-    def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
-        """The live form, and a still of it for pages without a kernel."""
-        live: dict[str, Any] = dict(super()._repr_mimebundle_(**options) or {})
-        return {**live, "text/html": markup.framed(self._still()), "text/plain": "A form: run this cell in JupyterLab."}
-
-    def _still(self) -> Markup:
+    def still(self) -> Markup:
+        """The fields, and what was made last."""
         note = markup.notice("A still picture of a form. Open the notebook in JupyterLab and run this cell to use it.")
         fields = markup.table(
             ("Requirement", "Mode", "Model"), [(self._ask.value, self._mode.value, self._model.value)]
         )
-        return note + fields + Markup(self._result.value)  # noqa: S704 - made by this form
+        return note + fields + self._made
 
     def _clicked(self, _button: w.Button) -> None:
         """Start one generation; the task is kept, or the event loop might drop it half-way."""
@@ -123,6 +120,7 @@ class GeneratorForm(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         finally:
             ticking.cancel()
             self._busy(busy=False)
+            self.renew_still()
 
     async def _generate(self, messages: tuple[str, ...]) -> None:
         batch = await asyncio.to_thread(import_module, "dslkit.batch")

@@ -13,6 +13,7 @@ from dslkit.ledger import Ledger
 from dslkit.report import formats
 from dslkit.settings import load_settings
 from dslkit.widgets import markup
+from dslkit.widgets.still import LiveBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,27 +44,29 @@ def drawn(status: Status, settings: Settings) -> Markup:
     return markup.figures(figures) + chart + caption.format(max(highest, limit), _latest_run(status))
 
 
-class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+class Monitor(LiveBox):
     """Reads the ledger while it runs, and shows it less than a second later."""
+
+    what = "A monitor"
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._shown = Markup("")
         self._task: asyncio.Task[None] | None = None
         self._view = w.HTML(layout={"width": "auto"})
         self._switch = w.ToggleButton(value=False, description="Watch", icon="play", tooltip="Keep reading the ledger")
         self._switch.observe(self._switched, "value")
         self._live = Live(Ledger(settings.home))
-        super().__init__([self._switch, self._view], layout={"max_width": "62rem"})
+        super().__init__([self._switch, self._view])
         self.add_class("dslkit-monitor")
         try:
             self.refresh(self.read())
         except Exception as error:  # noqa: BLE001 - watching tries again
             self._tell(error)
 
-    def _repr_mimebundle_(self, **options: Any) -> Mapping[str, Any]:
-        """The live monitor, and its present state for pages without a kernel."""
-        live: dict[str, Any] = dict(super()._repr_mimebundle_(**options) or {})
-        return {**live, "text/html": self._view.value, "text/plain": "A monitor: run this cell in JupyterLab."}
+    def still(self) -> Markup:
+        """What it shows."""
+        return self._shown
 
     def read(self) -> Status:
         """The status now."""
@@ -71,7 +74,7 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     def refresh(self, status: Status) -> None:
         """Show a status."""
-        self._view.value = markup.framed(drawn(status, self._settings))
+        self._show(drawn(status, self._settings))
 
     async def watch(self) -> None:
         """Read and show, until cancelled; a ledger that cannot be read is said and tried again."""
@@ -83,7 +86,11 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             await asyncio.sleep(INTERVAL_S)
 
     def _tell(self, error: Exception) -> None:
-        self._view.value = markup.framed(markup.notice(f"{type(error).__name__}: {error}", "bad"))
+        self._show(markup.notice(f"{type(error).__name__}: {error}", "bad"))
+
+    def _show(self, html: Markup) -> None:
+        self._shown = html
+        self._view.value = markup.framed(html)
 
     def close(self) -> None:
         """Stop reading, and leave the page."""
@@ -95,6 +102,8 @@ class Monitor(w.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             self._task.cancel()
         self._task = asyncio.ensure_future(self.watch()) if change["new"] else None
         self._switch.icon, self._switch.description = ("pause", "Watching") if change["new"] else ("play", "Watch")
+        if not change["new"]:
+            self.renew_still()
 
 
 def live_monitor(*, watching: bool = True) -> Monitor:

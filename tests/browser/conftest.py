@@ -79,8 +79,9 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Call
 
     yield opened
     for number, page in enumerate(pages):
-        keep(page, f"{request.node.name}-{number}-last")
-        page.close()
+        if not page.is_closed():
+            keep(page, f"{request.node.name}-{number}-last")
+            page.close()
     assert strangers == [], "the page asked other machines"
 
 

@@ -137,10 +137,24 @@ def test_what_people_type_is_escaped() -> None:
 
 
 def test_there_is_a_still_for_pages_without_a_kernel() -> None:
-    bundle = generator_form(REQUEST)._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert "still picture" in bundle["text/html"]
-    assert REQUEST in bundle["text/html"]
+    """Made anew with each result, so that a saved notebook shows the last."""
+    form = generator_form(REQUEST)
+    still, live = form.bundles()
+    assert "application/vnd.jupyter.widget-view+json" in live
+    assert list(still) == ["text/html", "text/plain"]
+    assert "still picture" in still["text/html"]
+    assert REQUEST in still["text/html"]
+    renewed: list[object] = []
+
+    class Handle:
+        def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+            renewed.append((bundle["text/html"], raw))
+
+    form._still = Handle()
+    clicked(form)
+    ((html, raw),) = renewed
+    assert raw
+    assert "<svg" in html
 
 
 def test_an_unknown_mode_is_refused() -> None:

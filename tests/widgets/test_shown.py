@@ -77,7 +77,7 @@ def test_the_browser_searches_and_picks() -> None:
     assert "ticket" in browser.pattern.text.lower() or "classif" in browser.pattern.text.lower()
     asyncio.run(browser.search(""))
     assert len(browser._titles.options) == len(browser._all)
-    assert "text/html" in browser._repr_mimebundle_()
+    assert browser._all[0].title in browser.bundles()[0]["text/html"]
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
