@@ -1,8 +1,9 @@
-"""Schedules used for real: the line run as cron runs it, the units held to systemd, the manifest to its form."""
+"""Schedules used for real: by a cron daemon, held to systemd's checker and to what Kubernetes knows of CronJobs."""
 
 from __future__ import annotations
 
 import configparser
+import getpass
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from kubernetes.client import ApiClient
 
 from dslkit.analysis.schedules import Schedule, missed, schedules
 from dslkit.errors import UsageError
@@ -25,10 +28,23 @@ from dslkit.notebooks.scheduling import Place, calendar, files
 from tests.notebooks.executed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 WHEN = re.compile(r"(?:elapse|#\d+): \w{3} (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)")  # what systemd-analyze says
+CRON = shutil.which("cron", path=f"{os.environ['PATH']}:/usr/sbin")
+SYSTEMD = shutil.which("systemd-analyze")
+# Debian's cron knows no other folders than the system's: it is given its own view of them.
+PRIVATE = """
+mount -t tmpfs none /run && mount --bind "$0" /var/spool/cron/crontabs && mount -t tmpfs none /etc/cron.d \
+  && mount --bind /dev/null /etc/crontab && exec "$1" -f
+"""
+A_MINUTE_S = 90.0  # with the run, on a busy machine
+NOTEBOOK = {
+    "nbformat": 4,
+    "nbformat_minor": 4,
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+}
 HOSTILE = '50% of $HOME\'s `id` "all" \\ $(id)'
 
 
@@ -39,6 +55,26 @@ def nightly(**changes: Any) -> Schedule:
 def dslkit(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from dslkit.cli import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """A folder where a cron daemon of our own runs a notebook every minute, from the first test of this file on."""
+    folder = tmp_path_factory.mktemp("cron")
+    if CRON is None or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        yield None
+        return
+    cell = {"cell_type": "code", "metadata": {}, "source": "1 + 1", "outputs": [], "execution_count": None}
+    (folder / "story.ipynb").write_text(json.dumps(NOTEBOOK | {"cells": [cell]}))
+    environment = {**os.environ, "DSLKIT_HOME": str(folder / "home")}
+    command = [sys.executable, "-c", "from dslkit.cli import main; main()", "schedule", "story.ipynb"]
+    written = [*command, "--every", "* * * * *", "--name", "minutely", "--out", "tabs"]
+    subprocess.run(written, cwd=folder, env=environment, check=True, capture_output=True)
+    table = (folder / "tabs" / "minutely.cron").rename(folder / "tabs" / getpass.getuser())
+    table.chmod(0o600)
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", PRIVATE, str(folder / "tabs"), CRON]) as daemon:
+        yield folder
+        daemon.terminate()
 
 
 @pytest.fixture
@@ -122,25 +158,28 @@ def test_what_cannot_be_scheduled(notebook: Callable[..., Path], arguments: tupl
     assert not list(Path("home").rglob("*.json"))
 
 
-def test_systemd_takes_the_units(place: Place, tmp_path: Path) -> None:
-    """Read as systemd's own checker reads them, where there is one; the words are those that were given."""
+def test_the_units_hold_the_words_that_were_given(place: Place) -> None:
     made = nightly(zone="Europe/Berlin", parameters={"text": HOSTILE}, every="30 2 1 * 1")
     units = files(made, "systemd", place)
-    for name, text in units.items():
-        (tmp_path / name).write_text(text)
     service = configparser.ConfigParser(strict=False, interpolation=None)
     service.read_string(units["nightly.service"])
     words = shlex.split(service["Service"]["ExecStart"].replace("$$", "$").replace("%%", "%"))
     assert words[1:] == ["run", "story.ipynb", "-p", f"text={HOSTILE}"]
     assert Path(words[0]).is_absolute()
     assert units["nightly.timer"].count("OnCalendar=") == 2
-    if checker := shutil.which("systemd-analyze"):
-        paths = [str(tmp_path / name) for name in units]
-        done = subprocess.run([checker, "verify", *paths], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
+@pytest.mark.skipif(SYSTEMD is None, reason="needs systemd-analyze, of the package systemd")
+def test_systemd_takes_the_units(place: Place, tmp_path: Path) -> None:
+    made = nightly(zone="Europe/Berlin", parameters={"text": HOSTILE}, every="30 2 1 * 1")
+    for name, text in files(made, "systemd", place).items():
+        (tmp_path / name).write_text(text)
+    paths = [str(path) for path in tmp_path.glob("nightly.*")]
+    done = subprocess.run([str(SYSTEMD), "verify", *paths], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, len(paths)) == (0, "", 2)
+
+
+in_both_words = pytest.mark.parametrize(
     ("every", "moments"),
     [
         ("0 2 * * *", ("*-*-* 02:00:00",)),
@@ -150,15 +189,21 @@ def test_systemd_takes_the_units(place: Place, tmp_path: Path) -> None:
         ("0 6 1,15 * 1", ("Mon *-*-* 06:00:00", "*-*-01,15 06:00:00")),
     ],
 )
+
+
+@in_both_words
 def test_cron_in_the_words_of_systemd(every: str, moments: tuple[str, ...]) -> None:
     assert calendar(nightly(every=every)) == moments
-    if checker := shutil.which("systemd-analyze"):
-        asked = [checker, "calendar", "--base-time=2026-03-01 00:00:00 UTC", "--iterations=5", *moments]
-        zone = {**os.environ, "TZ": "UTC"}
-        told = subprocess.run(asked, env=zone, capture_output=True, text=True, check=True).stdout
-        found = sorted({datetime.fromisoformat(f"{day}T{time}+00:00") for day, time in WHEN.findall(told)})
-        start = SINCE - timedelta(seconds=1)
-        assert found[:5] == list(islice(nightly(every=every, zone="Etc/UTC").times(after=start), 5))
+
+
+@in_both_words
+@pytest.mark.skipif(SYSTEMD is None, reason="needs systemd-analyze, of the package systemd")
+def test_systemd_understands_the_same_times(every: str, moments: tuple[str, ...]) -> None:
+    asked = [str(SYSTEMD), "calendar", "--base-time=2026-03-01 00:00:00 UTC", "--iterations=5", *moments]
+    told = subprocess.run(asked, env={**os.environ, "TZ": "UTC"}, capture_output=True, text=True, check=True).stdout
+    found = sorted({datetime.fromisoformat(f"{day}T{clock}+00:00") for day, clock in WHEN.findall(told)})
+    start = SINCE - timedelta(seconds=1)
+    assert found[:5] == list(islice(nightly(every=every, zone="Etc/UTC").times(after=start), 5))
 
 
 def test_the_manifest_has_the_form_of_a_cron_job(place: Place) -> None:
@@ -179,6 +224,15 @@ def test_the_manifest_has_the_form_of_a_cron_job(place: Place) -> None:
         "DSLKIT_SCHEDULE": "nightly",
     }
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+@pytest.mark.parametrize("changes", [{}, {"zone": "Europe/Berlin", "parameters": {"text": HOSTILE}}])
+def test_kubernetes_knows_every_field_of_the_manifest(place: Place, changes: dict[str, Any]) -> None:
+    """Its own client reads it into a CronJob: a missing field is refused, one of another name or type is lost."""
+    manifest = yaml.safe_load(files(nightly(**changes), "kubernetes", place)["nightly.yaml"])
+    client = ApiClient()
+    job = client.deserialize(json.dumps(manifest), "V1CronJob", "application/json")
+    assert client.sanitize_for_serialization(job) == manifest
 
 
 def test_a_pod_sees_only_its_volume(place: Place) -> None:
@@ -209,3 +263,18 @@ def test_the_call_of_airflows_operator(notebook: Callable[..., Path], tmp_path: 
     assert printed(tmp_path / "out.ipynb").strip() == "x"
     rows = Ledger(tmp_path / "home").sql("SELECT tags['schedule'], status FROM runs").fetchall()
     assert rows == [("airflow", "completed")]
+
+
+def test_a_cron_daemon_runs_the_written_line(cron: Path | None) -> None:
+    """Last, as its daemon counts minutes meanwhile."""
+    if cron is None:
+        pytest.skip("needs cron, and the rights to give it folders of its own")
+    deadline = time.monotonic() + A_MINUTE_S
+    rows: list[tuple[object, ...]] = []
+    while (not rows or rows[0][1] == "running") and time.monotonic() < deadline:
+        time.sleep(0.2)
+        rows = Ledger(cron / "home").sql("SELECT tags['schedule'], status FROM runs ORDER BY started_at").fetchall()
+    (cron / "tabs" / getpass.getuser()).unlink()
+    log = cron / "home" / "schedules" / "minutely.log"
+    assert rows, log.read_text() if log.is_file() else "cron ran nothing"
+    assert rows[0] == ("minutely", "completed"), log.read_text()
