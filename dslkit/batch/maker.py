@@ -117,15 +117,21 @@ class Maker:
     async def _make(self, requirement: Requirement, order: Order) -> Item:
         from dslkit.batch.one import make  # noqa: PLC0415 - takes a second that a batch with nothing to do need not wait
 
-        generated = await make(requirement, order, await self._ready())
+        generated = await make(requirement, order, await self._ready(), record=self._record)
+        if generated.error is None:
+            self._made.add(order.work)
+            self._answers.forget(order.work)
+            return generated.item
         self._recorder.item(generated.item)
         if isinstance(generated.error, STOPPING):
             raise generated.error
         await asyncio.to_thread(self._recorder.flush)
-        if generated.error is None:
-            self._made.add(order.work)
-            self._answers.forget(order.work)
         return generated.item
+
+    def _record(self, item: Item) -> None:
+        """Write an item, and return when that is durable."""
+        self._recorder.item(item)
+        self._recorder.flush()
 
     async def _ready(self) -> Tools:
         from dslkit.batch.workshop import open_tools  # noqa: PLC0415 - loads openai, and Chroma where patterns are shown

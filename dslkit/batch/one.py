@@ -31,6 +31,7 @@ from dslkit.records import Item, Judgement, Requirement
 from dslkit.settings import OFFLINE_MODEL, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from dslkit.dify.workflow import Workflow
@@ -127,22 +128,29 @@ async def _made_alone(requirement: Requirement, order: Order, settings: Settings
             runner.close()
 
 
-async def make(requirement: Requirement, order: Order, tools: Tools) -> Generated:
-    """Make one workflow and write it to ``order.path``.  An exception becomes a ``failed`` item that carries it.
+def _unrecorded(_item: Item) -> None:
+    """Whoever asked records it."""
 
-    Cancellation passes through: then nothing is recorded and nothing written.
+
+async def make(
+    requirement: Requirement, order: Order, tools: Tools, *, record: Callable[[Item], object] = _unrecorded
+) -> Generated:
+    """Make one workflow, write it to ``order.path`` and record its item, both in a thread.
+
+    An exception becomes a ``failed`` item that carries it, and is not recorded.  Cancellation passes through: then
+    nothing is recorded and nothing written.
     """
     started_at = datetime.now(UTC)
     whose = attributed(run_id=order.run_id, item_id=order.item_id, tags=requirement.tags, priority=order.priority)
     with whose:
         try:
             draft, rounds = await _author(requirement, order, tools)
-            written = await asyncio.to_thread(_write, draft.workflow, order.path)
+            item = replace(_item(requirement, order, started_at, draft), rounds=rounds)
+            item = await asyncio.to_thread(_keep, item, draft.workflow, order.path, record)
         except Exception as error:  # noqa: BLE001 - whatever it was, the other items of the batch go on
             reason = root_cause(error)
             return Generated(item=failed(requirement, order, started_at, reason), error=reason)
-    item = _item(requirement, order, started_at, draft)
-    return Generated(item=replace(item, rounds=rounds, **written), workflow=draft.workflow)
+    return Generated(item=item, workflow=draft.workflow)
 
 
 async def _author(requirement: Requirement, order: Order, tools: Tools) -> tuple[Draft, int]:
@@ -152,16 +160,22 @@ async def _author(requirement: Requirement, order: Order, tools: Tools) -> tuple
     """
     with tools.answers.kept_for(order.work, 0):
         reply = await _first_reply(requirement, order, tools)
-    best = current = await asyncio.to_thread(examine, reply, order, tools.engine)
+    best = current = await _examined(reply, order, tools)
     rounds = 0
     while best.error_count and rounds < order.recipe.max_rounds:
         rounds += 1
         with tools.answers.kept_for(order.work, rounds):
             reply = await _bettered(requirement, current, order, tools)
-        current = await asyncio.to_thread(examine, reply, order, tools.engine)
+        current = await _examined(reply, order, tools)
         if current.error_count <= best.error_count:
             best = current
     return best, rounds
+
+
+async def _examined(reply: str, order: Order, tools: Tools) -> Draft:
+    if tools.engine is None:
+        return examine(reply, order, None)
+    return await asyncio.to_thread(examine, reply, order, tools.engine)
 
 
 async def _first_reply(requirement: Requirement, order: Order, tools: Tools) -> str:
@@ -194,6 +208,13 @@ async def _similar(messages: tuple[str, ...], knowledge: Knowledge | None) -> tu
         return ()
     matches = await asyncio.to_thread(knowledge.search, "\n".join(messages), PATTERNS_SHOWN)
     return tuple(match.pattern for match in matches)
+
+
+def _keep(item: Item, workflow: Workflow, path: Path | None, record: Callable[[Item], object]) -> Item:
+    """The item as it stands once its file does."""
+    item = replace(item, **_write(workflow, path), ended_at=datetime.now(UTC))
+    record(item)
+    return item
 
 
 def _write(workflow: Workflow, path: Path | None) -> dict[str, Any]:
