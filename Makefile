@@ -33,6 +33,7 @@ bench: engine
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.notebooks
+	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks.monitor
 
 # papermill's own test suite with our engine as the default, and with its own. Fetches its source and what its tests need.
