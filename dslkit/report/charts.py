@@ -263,7 +263,11 @@ def spans(rows: Sequence[Span], width: int) -> Markup:
         {"name": row.name, "low": row.low, "middle": row.middle, "high": row.high, "clear": row.clear} for row in rows
     ]
     colour = {"condition": {"test": "datum.clear", "value": "var(--series-1)"}, "value": "var(--series-5)"}
-    axis = {"format": "+,.0f", "grid": True, "tickCount": 5 if width > NARROW else 3}
+    axis = {
+        "labelExpr": "datum.value ? format(datum.value, '+,.0f') : '0'",
+        "grid": True,
+        "tickCount": 5 if width > NARROW else 3,
+    }
     place = {
         "field": "name",
         "type": "nominal",
@@ -293,6 +297,7 @@ def spans(rows: Sequence[Span], width: int) -> Markup:
             ],
         },
         width,
+        left=18,  # the page's font may be wider than the one that names were measured in
     )
 
 
@@ -304,9 +309,9 @@ def _decades(domain: tuple[float, float], *, detailed: bool) -> list[float]:
     return [place for place in places if domain[0] <= place <= domain[1]]
 
 
-def _draw(spec: dict[str, Any], width: int) -> Markup:
+def _draw(spec: dict[str, Any], width: int, *, left: int = 6) -> Markup:
     spec |= {"width": width, "background": None, "autosize": {"type": "fit", "contains": "padding"}, "config": _CONFIG}
-    spec |= {"padding": {"left": 6, "right": 14, "top": 6, "bottom": 4}}
+    spec |= {"padding": {"left": left, "right": 14, "top": 6, "bottom": 4}}
     return Markup(_slim(vl_convert.vegalite_to_svg(spec)))  # noqa: S704 - no text but numbers and our own labels
 
 

@@ -29,7 +29,7 @@ _WORDS: dict[Evidence, str] = {
     "too few": "too few to tell",
 }
 _TONES: dict[str, Tone] = {"better": "good", "worse": "bad", "": "quiet"}
-_WIDEST = 200.0  # percent; what is further off is drawn at the edge
+_WIDEST = 100.0  # percent; what is further off is drawn at the edge
 
 
 class ComparisonReport:
@@ -66,7 +66,7 @@ class ComparisonReport:
         )
         rows = [[Cell(name), *(Cell(value) for value in values)] for name, values in lines]
         columns = [Column("Side", number=False), Column("A", wraps=True), Column("B", wraps=True)]
-        return block([table(Table("What is compared", columns, rows))])
+        return block([table(Table("The two sides", columns, rows))])
 
     def changes(self) -> Block:
         """Every measure with its change, its interval and what can be said of it."""
@@ -206,7 +206,7 @@ def _span(change: Change) -> Span:
 
 def _scale(spans: Sequence[Span]) -> str:
     beyond = any(max(abs(span.low), abs(span.high)) >= _WIDEST for span in spans)
-    note = "percent of A; of working items in percentage points"
+    note = "percent of A; shares in percentage points"
     return f"{note}; beyond {_WIDEST:.0f} drawn at the edge" if beyond else note
 
 

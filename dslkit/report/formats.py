@@ -97,7 +97,9 @@ def share(part: float | Decimal, whole: float | Decimal) -> str:
 
 
 def signed(percent: float) -> str:
-    """With its sign, as a whole number, with one decimal below ten: ``+29``, ``+4.1``."""
+    """With its sign, whole, with one decimal below ten: ``+29``, ``+4.1``; what rounds to nothing is ``0``."""
+    if abs(percent) < 0.05:
+        return "0"
     return f"{'+' if percent >= 0 else '−'}{abs(percent):,.{0 if abs(percent) >= 9.95 else 1}f}"
 
 

@@ -199,7 +199,7 @@ def _caveats(sums: Sums, unpriced_models: Sequence[str]) -> Iterator[str]:
     if sums.unknown:
         yield (
             f"{formats.plural(sums.unknown, 'attempt')} of unknown outcome: the process ended before the answer came. "
-            "The provider may have charged for them."
+            f"The provider may have charged for {'it' if sums.unknown == 1 else 'them'}."
         )
     if sums.unanswered:
         yield (

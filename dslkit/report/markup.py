@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Tone = Literal["good", "fair", "bad", "quiet", ""]
 
 LONGEST_TEXT = 120
+_TURNING = frozenset({"R", "AL", "AN", "RLE", "RLO", "RLI", "LRO"})  # classes of Unicode's bidirectional algorithm
 MOST_ABREAST = 3  # columns on a phone
 
 
@@ -122,12 +124,15 @@ def sentence(text: str) -> Markup:
 
 
 def shorten(text: str, longest: int = LONGEST_TEXT) -> str:
-    """At most this many characters on one line; what is cut shows as an ellipsis in the middle."""
+    """At most this many characters on one line; what is cut shows as an ellipsis in the middle.
+
+    What runs from right to left is isolated, so that it leaves the words around it in their order.
+    """
     text = " ".join(text.split())
-    if len(text) <= longest:
-        return text
-    head = longest * 2 // 3
-    return f"{text[:head].rstrip()}…{text[-(longest - head - 1) :].lstrip()}"
+    if len(text) > longest:
+        head = longest * 2 // 3
+        text = f"{text[:head].rstrip()}…{text[-(longest - head - 1) :].lstrip()}"
+    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(one) in _TURNING for one in text) else text
 
 
 def stylesheet() -> str:

@@ -28,7 +28,7 @@ _TOP_FAILURES = 20
 def failures(rows: Sequence[Failure], sums: Sums) -> list[Markup]:
     """Errors by kind, how many were made good by a retry, and an example of each."""
     if not rows:
-        return [sentence(f"None: all {formats.plural(sums.attempts, 'attempt')} were answered.")]
+        return [sentence(f"None: {formats.plural(sums.attempts, 'attempt')}, all answered.")]
     most = rows[0].attempts
     lines = [
         [

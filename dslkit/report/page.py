@@ -14,7 +14,7 @@ from dslkit.ledger import Ledger
 from dslkit.pricing import Prices
 from dslkit.report import figures, key_figures, outcomes, outlook, runs, spending, summary, throughput, timing, trend
 from dslkit.report.facts import gather
-from dslkit.report.markup import Block, block, sentence, style_element
+from dslkit.report.markup import Block, block, shorten, style_element
 from dslkit.report.pace import pace
 from dslkit.report.savings import Suggestion, cache_saving, cached_answers_saving, section, suggestions
 from dslkit.report.timeline import timeline
@@ -48,12 +48,14 @@ class Report:
         now: datetime | None = None,
         prices: Prices | None = None,
         limits: throughput.Limits | None = None,
+        budgets: throughput.Budgets | None = None,
         missed: Callable[[datetime, datetime], Sequence[Missed]] | None = None,
     ) -> None:
         self.views = views
         self.scope = scope
         self.prices = prices or Prices()
         self.limits = limits or {}
+        self.budgets = budgets or throughput.Budgets()
         self.now = now or datetime.now(UTC)
         self.end = min(scope.until or self.now, self.now)
         self._missed = missed
@@ -73,7 +75,7 @@ class Report:
             latency=figures.quantiles(self.facts, "latency_s")[0],
             before=self._before(),
             pace=None if self.scope.run or self.end < self.now else pace(self.views, self.end),
-            unpriced_models=[row.name or "unknown model" for row in self._models if row.unpriced],
+            unpriced_models=[shorten(row.name or "unknown model", 60) for row in self._models if row.unpriced],
         )
 
     def _before(self) -> summary.Totals | None:
@@ -98,7 +100,7 @@ class Report:
             yield "On what", summary.on_what(self.overview.sums.cost_usd, self._models, stages)
         if self.runs.broken:
             yield "Runs", runs.told(self.runs)
-        if self.overview.sums.attempts > self.overview.sums.offline:
+        if self.trend:
             yield "Is it getting worse", trend.answer(self.trend)
         if self.overview.sums.cost_usd:
             yield "What would be cheaper", summary.cheaper(self._suggestions)
@@ -113,7 +115,9 @@ class Report:
 
     @cached_property
     def trend(self) -> trend.Trend | None:
-        """This period or run, or the last days, against what came before; None where there is nothing."""
+        """This period or run, or the last days, against what came before; None where there is nothing to compare."""
+        if self.overview.sums.attempts == self.overview.sums.offline:
+            return None
         return trend.trend(self.views, self.scope, self.overview.sums, self.end)
 
     @cached_property
@@ -172,7 +176,7 @@ class Report:
         return block([outlook.expectations(found)] if found else [])
 
     def limits_used(self) -> Block:
-        """Requests and tokens a minute, over time and by model, against their limits."""
+        """Requests and tokens a minute, over time and by model, against their limits; spend against its budgets."""
         sums = self.overview.sums
         if sums.first is None or sums.last is None:
             return block([])
@@ -180,8 +184,10 @@ class Report:
         found = throughput.peaks(self.facts, bucket)
         if not found:
             return block([])
-        drawn = [throughput.over_time(found, unit, bucket, self.limits) for unit in ("requests", "tokens")]
-        return block([*drawn, throughput.by_model(found, self.limits)])
+        units = throughput.drawn(found)
+        charts = [throughput.over_time(found, unit, bucket, self.limits) for unit in units]
+        budgets = throughput.budgets(self.facts, self.budgets)
+        return block([*charts, throughput.by_model(found, self.limits), budgets])
 
     def timing(self) -> Block:
         """Latency, time to first chunk and throttle wait: distributions and percentiles."""
@@ -218,9 +224,7 @@ class Report:
 
     def changes(self) -> Block:
         """What came lately against what came before."""
-        if not self.overview.sums.attempts:
-            return block([])
-        return block(trend.section(self.trend) if self.trend else [sentence(trend.answer(None))])
+        return block(trend.section(self.trend) if self.trend else [])
 
     def notable_calls(self) -> Block:
         """The dearest, slowest and most retried calls."""
@@ -243,12 +247,13 @@ def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -
     Raises UsageError for an instant that cannot be read.
     """
     scope = Scope(run or None, instant(since), instant(until))
-    prices = Prices(load_settings().prices)
+    settings = load_settings()
     home = Path(home)
     return Report(
         Ledger(home).snapshot(),
         scope,
-        prices=prices,
+        prices=Prices(settings.prices),
         limits=throughput.limits_of(home / "throttle"),
+        budgets=throughput.Budgets(settings.budget_per_day_usd, settings.budget_per_run_usd),
         missed=lambda now, first: schedules.missed(home, now, since=first),
     )

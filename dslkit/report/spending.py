@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from dslkit.report import charts, formats
-from dslkit.report.markup import Cell, Column, Picture, Table, picture, shorten, table
+from dslkit.report.markup import Cell, Column, Picture, Table, picture, sentence, shorten, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,9 @@ _MEASURES: dict[Measure, str] = {"cost_usd": "Spend", "tokens": "Tokens", "attem
 
 def over_time(timeline: Timeline) -> Markup:
     """Stacked columns of spend; of tokens or attempts where nothing was spent."""
+    if len(timeline.bars) == 1:
+        only = timeline.bars[0]
+        return sentence(f"All within one {timeline.bucket.name}, that of {label(only, timeline.bucket)} (UTC).")
     write = _writer(timeline.measure)
     totals = [sum(bar.values) for bar in timeline.bars]
     highest = max(range(len(totals)), key=totals.__getitem__)

@@ -1,4 +1,4 @@
-"""How much of each limit was used, by the busiest minutes; the limits are those that the throttle last held."""
+"""How much of each limit was used: by the busiest minutes of the throttle's, by the dearest day and run of budgets."""
 
 # ruff: noqa: S608 - the query is put together from constants; every value from outside is bound
 
@@ -19,6 +19,7 @@ from dslkit.report.timeline import SERIES, Bar, Bucket, Timeline, bucket_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
     from pathlib import Path
 
     from markupsafe import Markup
@@ -28,7 +29,21 @@ if TYPE_CHECKING:
 Limits = Mapping[tuple[str, Unit], float]  # a minute, of a model
 
 _TOP = 12
+_DAYS = """
+  SELECT strftime(begun AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, sum(cost_usd) AS spent FROM scoped
+  WHERE cost_usd > 0 GROUP BY day ORDER BY spent DESC, day LIMIT 1"""
+_RUNS = """
+  SELECT run_id, sum(cost_usd) AS spent FROM scoped
+  WHERE cost_usd > 0 AND run_id IS NOT NULL GROUP BY run_id ORDER BY spent DESC, run_id LIMIT 1"""
 _UNITS: tuple[Unit, ...] = ("requests", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """USD that a UTC day and a run may spend; None where there is no such budget."""
+
+    per_day_usd: Decimal | None = None
+    per_run_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,25 @@ def peaks(facts: Facts, bucket: Bucket) -> list[Peaks]:
         counts[model] = sofar[0] + attempts, sofar[1] + waited
     all_peaks = [Peaks(model, *counts[model], buckets) for model, buckets in found.items()]
     return sorted(all_peaks, key=lambda one: (-one.attempts, one.model))
+
+
+def drawn(found: Sequence[Peaks]) -> list[Unit]:
+    """What there is a chart of: units that were used, where there is more than one stretch of time to show."""
+    several = len({start for one in found for start in one.by_bucket}) > 1
+    return [unit for unit in _UNITS if several and any(one.most(unit) for one in found)]
+
+
+def budgets(facts: Facts, held: Budgets) -> Markup:
+    """The dearest UTC day and run against what each may spend; nothing where there is no budget."""
+    rows = []
+    for what, query, limit in (("UTC day", _DAYS, held.per_day_usd), ("Run", _RUNS, held.per_run_usd)):
+        if limit is not None:
+            for which, most in facts.ask_calls(query).fetchall():
+                told = formats.usd(most), formats.usd(limit), formats.share(most, limit)
+                rows.append([Cell(what, detail=shorten(which, 60)), *map(Cell, told)])
+    titles = ("Budget of a", "Spent at most", "Budget", "Used")
+    columns = [Column(title, number=k > 0) for k, title in enumerate(titles)]
+    return table(Table("Spend against its budgets", columns, rows))
 
 
 def over_time(found: Sequence[Peaks], unit: Unit, bucket: Bucket, limits: Limits) -> Markup:

@@ -70,7 +70,8 @@ def _chart(timing: Distribution, domain: tuple[float, float]) -> Markup:
         f"{formats.seconds(marks.p50)}, 95 % within {formats.seconds(marks.p95)}, 99 % within "
         f"{formats.seconds(marks.p99)}, longest {formats.seconds(marks.longest)}."
     )
-    instant = f" · {formats.share(marks.none, marks.count)} did not wait" if timing.timing == "throttle_wait_s" else ""
+    waits = timing.timing == "throttle_wait_s" and marks.none
+    instant = f" · {formats.share(marks.none, marks.count)} did not wait" if waits else ""
     return picture(
         Picture(
             caption=title,

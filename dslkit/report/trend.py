@@ -56,10 +56,8 @@ def trend(views: Views, scope: Scope, sums: Sums, end: datetime) -> Trend | None
         return None
 
 
-def answer(found: Trend | None) -> str:
+def answer(found: Trend) -> str:
     """In a sentence, for the top of the page."""
-    if found is None:
-        return "There is nothing earlier to hold it against."
     changes = found.comparison.changes
     worse = [told(change) for change in changes if changed(change) == "worse"]
     better = [told(change) for change in changes if changed(change) == "better"]

@@ -121,6 +121,68 @@ BREAKDOWNS = {"By model": of_model, "By stage": of_stage, "By run": of_run, "By 
 TOPS = {"Dearest calls": "cost", "Slowest calls": "latency", "Most retried calls": "attempts"}
 
 
+def test_key_figures(page, calls, items) -> None:
+    """Each with its notes, in their order; what follows them is what the figures leave out."""
+    found = journals.sums(calls)
+    kinds = {kind: sum(row["verdict"] == kind for row in items) for kind in recomputed.VERDICTS}
+    cost, unpriced, works = found["cost_usd"], found["unpriced"], kinds["working"]
+    retries, lost = found["attempts"] - found["calls"], found["calls"] - found["answered"]
+    unknown = [f"+ {formats.plural(n, f'call of unknown {what}', f'calls of unknown {what}')}"
+               for n, what in ((unpriced, "price"), (found["unknown"], "outcome")) if n]  # fmt: skip
+    waits = [row["throttle_wait_s"] for row in calls]
+    waited = sum(row["throttle_wait_s"] >= 0.001 and not row.get("cache_hit") for row in calls)
+    held, busy = sum(waits), journals.total(calls, "latency_s")
+    failed = found["errors"] + found["cancelled"]
+    latency = journals.timed(calls, "latency_s")
+    tokens = found["input_tokens"], found["output_tokens"]
+    rows = [
+        ["Spend", f"≥ {formats.usd(cost)}", *unknown],
+        ["Working workflows", f"{works} of {len(items)}",
+         f"{kinds['clean']} clean, not run · {kinds['errors']} with errors · {kinds['failed']} failed"],
+        ["Cost per working workflow", f"≥ {formats.usd(cost / works)}",
+         f"{formats.usd(cost)} {unknown[0]} for {works} workflows made here"],
+        ["Calls", formats.count(found["calls"]), formats.plural(retries, "retry", "retries"),
+         formats.plural(found["cached_answers"], "answer from cache", "answers from cache")],
+        ["Tokens", formats.compact(sum(tokens)), "{} in · {} out".format(*map(formats.compact, tokens))],
+        ["Latency, median", formats.seconds(journals.percentile(latency, 0.5)),
+         f"95 % within {formats.seconds(journals.percentile(latency, 0.95))}"],
+        ["Held back by the throttle", formats.seconds(held), f"{waited} of {found['attempts']} attempts waited",
+         f"{formats.share(held, held + busy)} of waiting and latency together"],
+        ["Failed attempts", formats.share(failed, found["attempts"]), f"{failed} of {found['attempts']}",
+         f"{formats.plural(lost, 'call')} never answered" if lost else "every call answered in the end"],
+    ]  # fmt: skip
+    questions = {"On what", "Runs", "Is it getting worse", "What would be cheaper"}
+    assert [figure for figure in page.figures if figure[0] not in questions] == lines(rows)
+    assert f"{unpriced} calls of unknown price: tokens were used, but no price is known for house-model." in page.prose
+    for number, said in ((found["unanswered"], "ended without an answer"), (found["estimated"], "cut short"),
+                         (found["unknown"], "of unknown outcome: the process ended")):  # fmt: skip
+        assert not number or f"{formats.plural(number, 'attempt')} {said}" in page.prose
+
+
+def test_answers_at_the_top(page, calls, items) -> None:
+    found = journals.sums(calls)
+    works = sum(row["verdict"] == "working" for row in items)
+    each = formats.usd(found["cost_usd"] / works)
+    spent = (
+        f"{found['calls']} calls cost {formats.usd(found['cost_usd'])}, plus {found['unpriced']} whose price is unknown"
+    )
+    assert f"{spent}. {works} of {len(items)} workflows work, at {each} or more each." in page.prose
+    answers = dict(figure for figure in page.figures if len(figure) == 2)
+    shares = []
+    for key in (of_model, of_stage):
+        costs = {name: recomputed.known_cost(rows) for name, rows in journals.grouped(calls, key).items()}
+        dearest = sorted(costs, key=lambda name, costs=costs: -costs[name])[:3]
+        shares.append(", ".join(f"{name} {formats.share(costs[name], found['cost_usd'])}" for name in dearest))
+    assert answers["On what"] == squeezed("{}. By stage: {}.".format(*shares))
+    clear = [row for row in page.tables[trend_caption(calls)].rows if row[5] in {"higher", "lower"}]
+    for row in clear:
+        assert row[0].partition("|")[0].lower() in answers["Is it getting worse"].lower()
+    assert clear or answers["Is it getting worse"].startswith("No evidence of a change")
+    advice = re.match(r"(.+) would have saved (\$[\d.]+\d)", answers["What would be cheaper"])
+    assert advice is None or f"{advice[1]} : {advice[2]}" in page.prose
+    assert advice or answers["What would be cheaper"] == "Nothing that these figures support."
+
+
 def test_no_table_is_left_out(page, calls) -> None:
     """What this file recomputes is all that there is."""
     histograms = {title for title, _ in recomputed.TIMINGS.values()}

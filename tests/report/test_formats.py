@@ -96,3 +96,23 @@ def test_period(last, text) -> None:
 def test_shorten(text, longest, short) -> None:
     assert shorten(text, longest) == short
     assert len(short) <= longest
+
+
+@pytest.mark.parametrize("text", ["مرحبا", "שלום", "\u202egnp.txt"])
+def test_what_runs_from_right_to_left_is_isolated(text) -> None:
+    assert shorten(text) == f"\u2068{text}\u2069"
+
+
+@pytest.mark.parametrize(
+    ("percent", "text"), [(0.0, "0"), (-0.04, "0"), (0.05, "+0.1"), (-4.14, "−4.1"), (9.96, "+10"), (1645, "+1,645")]
+)
+def test_signed(percent, text) -> None:
+    assert formats.signed(percent) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [("", ""), ("a", "a"), ("ab", "a and b"), ("abcd", "a, b, c and d"), ("abcde", "a, b, c and 2 more")],
+)
+def test_some(names, text) -> None:
+    assert formats.some(list(names)) == text

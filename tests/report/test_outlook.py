@@ -21,7 +21,7 @@ from dslkit.llm.limits import Limits
 from dslkit.pricing import Prices
 from dslkit.report import formats, outlook, read
 from dslkit.report.facts import gather
-from dslkit.report.throughput import bucket_of_minutes, limits_of, over_time, peaks
+from dslkit.report.throughput import Budgets, bucket_of_minutes, budgets, limits_of, over_time, peaks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,3 +157,19 @@ def test_a_recorded_cost_with_unknown_parts_is_a_lower_bound() -> None:
 def test_without_any_price_nothing_is_said_to_cost() -> None:
     calls = Used("openai", "house-model", 9, 9000, 0, 0, 900, 0, None, 9)
     assert "No price is known" in outlook.alternatives([calls], Prices(), END)
+
+
+def test_spend_against_its_budgets(home) -> None:
+    """The dearest day and run, each against what it may spend."""
+    rows = [row for row in journals.calls(home) if row["cost"]]
+    days, runs = Counter(), Counter()
+    for row in rows:
+        days[f"{row['at']:%Y-%m-%d}"] += row["cost"]
+        runs[row["run_id"]] += row["cost"]
+    facts = gather(Ledger(home).snapshot(), Scope())
+    text = text_of(budgets(facts, Budgets(Decimal(3), Decimal(2))))
+    for what, spent, limit in (("UTC day", days, 3), ("Run", runs, 2)):
+        [(which, most)] = spent.most_common(1)
+        used = formats.share(most, limit).replace("\u202f", " ")
+        assert f"{what} {which} {formats.usd(most)} ${limit}.00 {used}" in text
+    assert budgets(facts, Budgets()) == ""
