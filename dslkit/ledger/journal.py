@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-SEGMENT_BYTES = 8 * 1024 * 1024
+SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_SECONDS = 900.0
 COMMIT_SECONDS = 0.01  # how long an append may stay undurable when nobody asks
 RETRY_SECONDS = 0.5  # how often a full disk is tried again

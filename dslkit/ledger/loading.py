@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _FIRST_KEY = b'{"k":'  # how each line begins; inside of a JSON text its quotes would be escaped
+_AT_ONCE = 256 * 1024  # bytes; whole segments would leave holes in the process's memory, read after read
 
 
 def load_lines(cursor: duckdb.DuckDBPyConnection, segments: dict[str, Path]) -> None:
@@ -41,8 +42,11 @@ def load_lines(cursor: duckdb.DuckDBPyConnection, segments: dict[str, Path]) -> 
 def _gathered(segments: dict[str, Path]) -> Iterator[str]:
     with _scratch() as file:
         for name, path in segments.items():
-            content = _content(path).replace(_FIRST_KEY, b'{"segment":"%s","k":' % name.encode())
-            file.write(content)
+            named, content = b'{"segment":"%s","k":' % name.encode(), b"\n"
+            with _opened(path) as segment:
+                while lines := segment.readlines(_AT_ONCE):
+                    content = b"".join(lines).rstrip(b"\0")  # room that was never used
+                    file.write(content.replace(_FIRST_KEY, named))
             if not content.endswith(b"\n"):
                 file.write(b"\n")  # a torn tail must not take the next segment's first line with it
         file.flush()
@@ -62,11 +66,9 @@ def _places(path: Path) -> Iterator[Path]:
     yield path.parent.with_name("archive") / path.with_suffix(ARCHIVED).name
 
 
-def _content(path: Path) -> bytes:
-    """A segment's bytes, wherever it has gone since it was listed: its records are the same in all places."""
+def _opened(path: Path) -> BinaryIO:
+    """A segment, wherever it has gone since it was listed: its records are the same in all places."""
     for place in _places(path):
         with contextlib.suppress(FileNotFoundError):
-            content = place.read_bytes()
-            content = gzip.decompress(content) if place.suffix == ".gz" else content
-            return content.rstrip(b"\0")  # room that was never used
+            return gzip.open(place) if place.suffix == ".gz" else place.open("rb")  # type: ignore[return-value]  # reads as a file does
     raise FileNotFoundError(path)

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import time
 import zlib
 from dataclasses import dataclass
@@ -147,7 +148,8 @@ def archive(folder: Folder, taken: Collection[str]) -> list[str]:
 def _gzip(path: Path, target: Path) -> Path:
     """A packed copy aside.  Without a time stamp: equal in, equal out."""
     aside = target.with_name(f".{target.name}")
-    aside.write_bytes(gzip.compress(path.read_bytes(), compresslevel=6, mtime=0))
+    with path.open("rb") as plain, aside.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+        shutil.copyfileobj(plain, packed, 1 << 18)
     return aside
 
 

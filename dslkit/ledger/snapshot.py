@@ -22,7 +22,7 @@ from dslkit.ledger.loading import load_lines
 from dslkit.ledger.manifest import Manifest, read_manifest
 from dslkit.ledger.parts import read_parts
 from dslkit.ledger.session import another
-from dslkit.ledger.views import attempts, view_queries
+from dslkit.ledger.views import ended, unended, view_queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def _load(cursor: duckdb.DuckDBPyConnection, state: State) -> None:
     if state.living:
         names = ", ".join(f"({schema.text(name)})" for name in sorted(state.living))
         cursor.execute(f"INSERT INTO living VALUES {names}")
-    cursor.execute(f"CREATE TEMP TABLE attempts AS {attempts('lines')}")
+    cursor.execute(f"CREATE TEMP TABLE unended AS {unended('lines')}")  # few; the others lie in ``lines`` already
 
 
 def _create_views(cursor: duckdb.DuckDBPyConnection, folder: Folder, manifest: Manifest) -> None:
@@ -96,6 +96,7 @@ def _create_views(cursor: duckdb.DuckDBPyConnection, folder: Folder, manifest: M
     priced = (
         bool(manifest.of("prices")) or cursor.execute("FROM lines WHERE k = 'price' LIMIT 1").fetchone() is not None
     )
-    queries = view_queries(parts, attempts="FROM attempts", living="segment IN (FROM living)", priced=priced)
+    attempts = f"{ended('lines')} UNION ALL FROM unended"
+    queries = view_queries(parts, attempts=attempts, living="segment IN (FROM living)", priced=priced)
     for name, query in queries.items():
         cursor.execute(f"CREATE TEMP VIEW {name} AS {query}")

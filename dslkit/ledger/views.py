@@ -17,10 +17,19 @@ _PRICED = ("cost_usd", "price_source", "price_version")
 
 def attempts(source: str) -> str:
     """SQL for the attempts in lines: each end, and each start without one as an attempt of unknown outcome."""
-    columns = schema.select_list(schema.PARTS["calls"])
-    unknown = columns.replace('"outcome"', "'unknown' AS outcome")
+    return f"{ended(source)} UNION ALL {unended(source)}"
+
+
+def ended(source: str) -> str:
+    """SQL for the ends of attempts, which repeat what their starts say."""
+    return f"SELECT {schema.select_list(schema.PARTS['calls'])} FROM {source} WHERE k = 'end'"
+
+
+def unended(source: str) -> str:
+    """SQL for the starts without an end, each once."""
+    unknown = schema.select_list(schema.PARTS["calls"]).replace('"outcome"', "'unknown' AS outcome")
     return (
-        f"SELECT {columns} FROM {source} WHERE k = 'end' UNION ALL SELECT {unknown} FROM ("
+        f"SELECT {unknown} FROM ("
         f"SELECT DISTINCT ON (call_id, attempt) * FROM {source} s WHERE k = 'start' AND NOT EXISTS ("
         f"SELECT 1 FROM {source} e WHERE e.k = 'end' AND e.call_id = s.call_id AND e.attempt = s.attempt))"
     )
