@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.extension.application import ExtensionApp
 from tornado import web
 from tornado.routing import PathMatches, Rule
-from traitlets import Bool
+from traitlets import Bool, Float
 
 from dslkit.server import request_log
 from dslkit.server.handlers import SETTING, NothingHere, RouteHandler
@@ -30,6 +30,9 @@ class DslkitService(ExtensionApp):
     extension_url = "/api/v1/info"
     load_other_extensions = True
     warm = Bool(default_value=False, help="Start the generating processes with the server.").tag(config=True)
+    idle_timeout = Float(
+        120.0, help="Seconds for the head of a request to arrive, and for which a quiet connection is kept."
+    ).tag(config=True)
 
     def initialize_settings(self) -> None:
         """Read the settings; a wrong one stops the extension with its name and the remedy."""
@@ -54,7 +57,8 @@ class DslkitService(ExtensionApp):
         # Jupyter's own add_handlers looks into handlers for authentication: ours see to it in prepare.
         web.Application.add_handlers(application, ".*$", [Rule(ours, paths)])
 
-    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:  # noqa: ARG002 - Jupyter's hook
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        serverapp.http_server.conn_params.header_timeout = self.idle_timeout  # Jupyter leaves it at Tornado's hour
         self.service.observe()
         self.service.pool.jobs.drop_stale(time.time())
         if self.warm:

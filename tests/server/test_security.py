@@ -147,3 +147,10 @@ def test_a_wrong_setting_stops_the_start_by_name(tmp_path: Path, wrong: dict[str
     assert server.process.wait(200) == 2
     assert next(iter(wrong)) in server.log
     assert next(iter(wrong.values())) not in server.log.replace("everyone may", "")
+
+
+def test_a_request_that_never_ends_its_head_is_cut_off(serve: Callable[..., Served]) -> None:
+    served = serve("--DslkitService.idle_timeout=0.2")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as line:
+        line.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        assert line.recv(1) == b"", "the server hung up"
