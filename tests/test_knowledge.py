@@ -303,9 +303,11 @@ def test_nothing_is_left_in_the_temporary_folder(home, tmp_path, monkeypatch):
 
 
 def test_the_root_logger_is_left_alone():
-    """In a process of its own: here pytest has handlers on it already."""
+    """Also by threads that load it at once; in a process of its own: here pytest has handlers on it already."""
     code = (
-        "import logging, dslkit.knowledge.embedding as e; e.WordLlamaEmbedding();"
+        "import logging, threading, dslkit.knowledge.embedding as e;"
+        "all_ = [threading.Thread(target=e.WordLlamaEmbedding) for _ in range(4)];"
+        "[each.start() for each in all_]; [each.join() for each in all_];"
         "print(logging.getLogger().handlers, logging.getLogger().level == logging.WARNING)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from chromadb.api.types import Embeddable, EmbeddingFunction, Embeddings
 from chromadb.utils.embedding_functions import register_embedding_function
+
+_LOADING = threading.Lock()
 
 
 @register_embedding_function
@@ -43,12 +46,19 @@ def identity() -> str:
     return f"wordllama-{metadata.version('wordllama')}-256"
 
 
-@cache
 def _model() -> Any:
-    """The loaded model.  Importing wordllama configures the root logger, which belongs to the application: undone."""
+    """The loaded model; one thread loads it, lest another take what is undone here for the application's own."""
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Any:
+    """Importing wordllama configures the root logger, which belongs to the application: undone."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     import wordllama  # noqa: PLC0415 - so that its logging set-up can be undone around it
 
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:] = handlers
+    root.setLevel(level)  # not by assignment: loggers remember what they are enabled for
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)

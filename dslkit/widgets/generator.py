@@ -78,9 +78,8 @@ class GeneratorForm(LiveBox):
     def still(self) -> Markup:
         """The fields, and what was made last."""
         note = markup.notice("A still picture of a form. Open the notebook in JupyterLab and run this cell to use it.")
-        fields = markup.table(
-            ("Requirement", "Mode", "Model"), [(self._ask.value, self._mode.value, self._model.value)]
-        )
+        asked = (self._ask.value, self._mode.value, self._model.value)
+        fields = markup.table(("Requirement", "Mode", "Model"), [asked]) if self._ask.value else Markup("")
         return note + fields + self._made
 
     def _clicked(self, _button: w.Button) -> None:

@@ -14,9 +14,12 @@ from dslkit.widgets import markup
 from dslkit.widgets.markup import Shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from dslkit.records import Item
+
+    Runs = str | Iterable[str]
 
 MOST_BARS = 30
 
@@ -40,7 +43,7 @@ _MODES = """
   WITH spent AS (
     SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens) AS tokens,
       sum(cost_usd) AS cost_usd, sum(throttle_wait_s) AS waited
-    FROM calls WHERE run_id = $run GROUP BY item_id)
+    FROM calls WHERE run_id IN (SELECT unnest($runs)) GROUP BY item_id)
   SELECT model, mode, count(*) AS items, count(*) FILTER (verdict = 'working') AS working,
     count(*) FILTER (verdict IN ('errors', 'failed')) AS unfinished,
     count(*) FILTER (coalesce(inputs_exact, true) AND coalesce(outputs_exact, true)
@@ -51,7 +54,7 @@ _MODES = """
     quantile_cont(seconds, 0.5) AS median_s, quantile_cont(seconds, 0.95) AS p95_s,
     coalesce(sum(waited), 0) / count(*) AS waited_s
   FROM items LEFT JOIN spent USING (item_id)
-  WHERE run_id = $run GROUP BY model, mode ORDER BY min(started_at)
+  WHERE run_id IN (SELECT unnest($runs)) GROUP BY model, mode ORDER BY min(started_at)
 """
 
 
@@ -85,11 +88,12 @@ class Spent(NamedTuple):
         return f"{formats.plural(self.calls, 'call')}, {tokens}, {formats.usd(self.cost_usd)}"
 
 
-def spent(run_id: str, item_id: str | None = None, *, home: Path | None = None) -> Spent:
-    """Calls, tokens and USD of a run, or of one item of it."""
+def spent(runs: Runs, item_id: str | None = None, *, home: Path | None = None) -> Spent:
+    """Calls, tokens and USD of a run or several, or of one item of it."""
     query = """SELECT count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
-      sum(cost_usd) AS cost_usd FROM calls WHERE run_id = $run AND (item_id = $item OR $item IS NULL)"""
-    row = rows_of(query, {"run": run_id, "item": item_id}, home)[0]
+      sum(cost_usd) AS cost_usd
+      FROM calls WHERE run_id IN (SELECT unnest($runs)) AND (item_id = $item OR $item IS NULL)"""
+    row = rows_of(query, {"runs": ids(runs), "item": item_id}, home)[0]
     return Spent(**(row if row["calls"] else row | {"tokens": 0, "cost_usd": Decimal(0)}))
 
 
@@ -128,16 +132,16 @@ def items(run_id: str, *, home: Path | None = None) -> Shown:
     return Shown(markup.table(titles, lines, numbers=numbers), text or "No items.")
 
 
-def by_mode(run_id: str, *, home: Path | None = None) -> tuple[Mode, ...]:
-    """What each mode of a run gave, in the order in which they began."""
-    return tuple(Mode(**row) for row in rows_of(_MODES, {"run": run_id}, home))
+def by_mode(runs: Runs, *, home: Path | None = None) -> tuple[Mode, ...]:
+    """What each mode of a run, or of several, gave, in the order in which they began."""
+    return tuple(Mode(**row) for row in rows_of(_MODES, {"runs": ids(runs)}, home))
 
 
-def modes(run_id: str, *, home: Path | None = None) -> Shown:
-    """The modes of a run held against each other: quality, cost and time of one item."""
+def modes(runs: Runs, *, home: Path | None = None) -> Shown:
+    """The modes of a run, or of several, held against each other: quality, cost and time of one item."""
     words = ("Mode", "Model", "Items", "Working", "Unfinished", "Exact names", "Calls", "Tokens", "Cost")
     titles = (*words, "Median s", "95 % under s", "Waited s")
-    found = by_mode(run_id, home=home)
+    found = by_mode(runs, home=home)
     lines = [
         (
             each.mode,
@@ -201,6 +205,11 @@ def _findings(row: dict[str, Any]) -> str:
         return str(row["error_message"])
     counted = (("error", row["error_findings"]), ("warning", row["warning_findings"]))
     return ", ".join(formats.plural(count, noun) for noun, count in counted if count) or "none"
+
+
+def ids(runs: Runs) -> list[str]:
+    """The ids of runs; one may be given alone."""
+    return [runs] if isinstance(runs, str) else list(runs)
 
 
 def rows_of(query: str, values: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:

@@ -9,25 +9,27 @@ from markupsafe import Markup
 from dslkit.report import formats
 from dslkit.widgets import markup
 from dslkit.widgets.markup import Shown
-from dslkit.widgets.show import rows_of
+from dslkit.widgets.show import ids, rows_of
 
 if TYPE_CHECKING:
     from decimal import Decimal
     from pathlib import Path
+
+    from dslkit.widgets.show import Runs
 
 STAGES = ("parsed", "compiled", "exact names", "clean", "working")
 
 _FUNNEL = """
   WITH spent AS (
     SELECT item_id, sum(cost_usd) AS cost_usd, count(*) > count(cost_usd) AS unknown
-    FROM calls WHERE run_id = $run GROUP BY item_id
+    FROM calls WHERE run_id IN (SELECT unnest($runs)) GROUP BY item_id
   ), held AS (
     SELECT *, coalesce(tags[$by], '') AS label,
       verdict <> 'failed' AND artefact_sha256 IS NOT NULL AS parsed,
       len(list_filter(findings, lambda each: each.severity = 'error' AND each.code LIKE 'plan-%')) = 0 AS compiled,
       coalesce(inputs_exact, true) AND coalesce(outputs_exact, true) AS named,
       len(list_filter(findings, lambda each: each.severity = 'error' AND each.code NOT LIKE 'engine-%')) = 0 AS clean
-    FROM items LEFT JOIN spent USING (item_id) WHERE run_id = $run
+    FROM items LEFT JOIN spent USING (item_id) WHERE run_id IN (SELECT unnest($runs))
   )
   SELECT model, mode, label, count(*) AS items,
     count(*) FILTER (parsed) AS parsed,
@@ -72,14 +74,14 @@ class Funnel(NamedTuple):
         return self.cost_usd / self.working if self.cost_usd is not None and self.working else None
 
 
-def funnels(run_id: str, by: str = "", *, home: Path | None = None) -> tuple[Funnel, ...]:
-    """One for each model and mode of a run, and for each value of the tag ``by`` where one is given."""
-    return tuple(Funnel(**row) for row in rows_of(_FUNNEL, {"run": run_id, "by": by}, home))
+def funnels(runs: Runs, by: str = "", *, home: Path | None = None) -> tuple[Funnel, ...]:
+    """One for each model and mode of a run or several, and for each value of the tag ``by`` where one is given."""
+    return tuple(Funnel(**row) for row in rows_of(_FUNNEL, {"runs": ids(runs), "by": by}, home))
 
 
-def funnel(run_id: str, by: str = "", *, home: Path | None = None) -> Shown:
-    """The funnels of a run as a table."""
-    found = funnels(run_id, by, home=home)
+def funnel(runs: Runs, by: str = "", *, home: Path | None = None) -> Shown:
+    """The funnels as a table."""
+    found = funnels(runs, by, home=home)
     if not found:
         return Shown(markup.notice("No items."), "No items.")
     words = [stage.capitalize() for stage in STAGES]

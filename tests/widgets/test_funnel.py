@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import pytest
 
 from dslkit.ledger import Ledger
 from dslkit.records import Attribution, CallEnd, CallStart, Finding, Item, Judgement, Run, Usage
+from dslkit.widgets import show
 from dslkit.widgets.stages import funnel, funnels
 
 if TYPE_CHECKING:
@@ -42,18 +45,18 @@ def item(
     )  # fmt: skip
 
 
-def record(home: Path, items: list[Item], *, model: str = "gpt-4o-mini") -> None:
+def record(home: Path, items: list[Item], *, model: str = "gpt-4o-mini", run: str = "r") -> None:
     """The items, each with one call of a million input tokens ($0.15)."""
     recorder = Ledger(home).recorder()
-    recorder.run(Run(run_id="r", started_at=NOW, status="completed", ended_at=NOW))
+    recorder.run(Run(run_id=run, started_at=NOW, status="completed", ended_at=NOW))
     for number, each in enumerate(items):
-        recorder.item(each)
-        call_id = f"00000000-0000-4000-8000-{number:012}"
+        recorder.item(replace(each, run_id=run))
+        call_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run} {number}"))
         recorder.reserve(
             CallStart(
                 call_id=call_id,
                 attempt=1,
-                attribution=Attribution(run_id="r", item_id=each.item_id),
+                attribution=Attribution(run_id=run, item_id=each.item_id),
                 provider_name="openai",
                 operation_name="chat",
                 request_model=model,
@@ -93,6 +96,16 @@ def test_each_stage_counts_what_passed_all_before(tmp_path: Path) -> None:
     assert shown.text == (
         "gpt-4o-mini, rag: 7 items, 5 parsed, 4 compiled, 3 exact names, 2 clean, 1 working, $1.05 a working one"
     )
+
+
+def test_several_runs_count_together(tmp_path: Path) -> None:
+    """A notebook run cell by cell has a run for each of its batches."""
+    record(tmp_path, EACH_STAGE)
+    record(tmp_path, [item("other", "working", "ran")], run="s")
+    (both,) = funnels({"r", "s"}, home=tmp_path)
+    assert (both.items, both.working, both.cost_usd) == (8, 2, 8 * Decimal("0.15"))
+    assert show.spent(["r", "s"], home=tmp_path).calls == 8
+    assert [each.items for each in show.by_mode(["r", "s"], home=tmp_path)] == [8]
 
 
 def test_told_apart_by_a_tag(tmp_path: Path) -> None:
