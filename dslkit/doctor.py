@@ -6,6 +6,7 @@ Each check is a function of its own that never raises and never shows a secret; 
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dslkit.errors import DslkitError
-from dslkit.settings import OFFLINE_MODEL, Settings, env_name, load_settings
+from dslkit.settings import OFFLINE_MODEL, Settings, env_name, is_secret, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -62,16 +64,21 @@ def examine(
     except DslkitError as error:
         yield _problem("settings", str(error).replace("\n", " "), "correct or unset what is named")
         return
-    yield check_names(environment, Path(".env"))
-    yield check_ledger(settings.home)
-    yield check_records(settings.home)
-    yield check_disk(settings.home)
-    yield check_permissions(settings.home, Path(".env"))
-    yield check_model(settings)
-    yield check_prices(settings)
-    yield check_engine(settings.engine_python)
-    yield check_knowledge(settings.home)
-    yield check_port(ip, port)
+    with ThreadPoolExecutor(3) as others:  # servers and processes, which take their time
+        model = others.submit(check_model, settings)
+        engine = others.submit(check_engine, settings.engine_python)
+        listening = others.submit(check_port, ip, port)
+        yield check_names(environment, Path(".env"))
+        yield check_ledger(settings.home)
+        yield check_records(settings.home)
+        yield check_disk(settings.home)
+        yield check_permissions(settings.home, [Path(".env"), *_secret_files(environment)])
+        yield model.result()
+        yield check_prices(settings)
+        knowledge = check_knowledge(settings.home)
+        yield engine.result()
+        yield knowledge
+        yield listening.result()
 
 
 def check_versions() -> Check:
@@ -114,10 +121,11 @@ def check_ledger(home: Path) -> Check:
             Folder(home.resolve()).create()
         _write_durably(there)
     except (OSError, DslkitError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return _problem(
-            "ledger", f"{home} takes no records: {reason}", "make it writable, or name another: DSLKIT_HOME"
-        )
+        cause = error if isinstance(error, OSError) else error.__cause__
+        reason = getattr(cause, "strerror", None) or str(error)
+        full = getattr(cause, "errno", None) == errno.ENOSPC
+        remedy = "free some space" if full else "make it a folder that can be written"
+        return _problem("ledger", f"{home} takes no records: {reason}", f"{remedy}, or name another: DSLKIT_HOME")
     kind = network_filesystem(there)
     if kind:
         remedy = "name a folder on a local disk with DSLKIT_HOME"
@@ -155,7 +163,7 @@ def check_disk(home: Path) -> Check:
     return _warning("disk", detail, "a larger disk soon") if free < SCANT_ROOM else _ok("disk", detail)
 
 
-def check_permissions(home: Path, dotenv: Path) -> Check:
+def check_permissions(home: Path, secrets: Sequence[Path]) -> Check:
     """Files that this user cannot write, as when root ran once; and secrets or records that everybody can read."""
     effective = os.access in os.supports_effective_ids
     files = (path for path in (home / "ledger").rglob("*") if path.is_file())
@@ -163,8 +171,11 @@ def check_permissions(home: Path, dotenv: Path) -> Check:
     if foreign:
         remedy = f"give them to this user: chown -R $(id -u) {home}"
         return _problem("permissions", f"{len(foreign)} files of the ledger belong to somebody else", remedy)
-    if dotenv.is_file() and dotenv.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        return _warning("permissions", f"everybody on this machine can read {dotenv}", f"chmod 600 {dotenv}")
+    if shown := [
+        str(path) for path in secrets if path.is_file() and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH)
+    ]:
+        names = " ".join(shown)
+        return _warning("permissions", f"everybody on this machine can read {names}", f"chmod 600 {names}")
     if home.is_dir() and home.stat().st_mode & stat.S_IWOTH:
         return _warning("permissions", f"everybody on this machine can write to {home}", f"chmod o-w {home}")
     return _ok("permissions", "nothing is open to others that should not be")
@@ -247,6 +258,10 @@ def check_knowledge(home: Path) -> Check:
         count = len(known.list())
         found = known.search("summarise a document", 1)
         known.close()
+    except ModuleNotFoundError as error:
+        lacking = str(error.name).lstrip("_")
+        remedy = "use a Python that was built with SQLite" if lacking == "sqlite3" else "pip install dslkit again"
+        return _problem("knowledge", f"this Python has no {lacking}, which the search of patterns needs", remedy)
     except Exception as error:  # noqa: BLE001 - Chroma, an embedding or a pattern file: whatever it is, it is the finding
         remedy = f"correct the file it names in {home / 'patterns'}, or remove {home / 'knowledge'}, which is a cache"
         return _problem("knowledge", f"{type(error).__name__}: {error}", remedy)
@@ -259,7 +274,7 @@ def check_port(ip: str, port: int) -> Check:
         with socket.create_server((ip, port)):
             return _ok("port", f"{port} on {ip} is free")
     except OSError as error:
-        reason = error.strerror
+        reason = os.strerror(error.errno) if error.errno else str(error)
     if _is_ours(ip, port):
         return _ok("port", f"dslkit serves on {ip}:{port}")
     return _problem("port", f"{port} on {ip} cannot be used: {reason}", "name another: dslkit serve --port N")
@@ -287,6 +302,12 @@ def _write_durably(folder: Path) -> None:
         file.write(b"record?")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _secret_files(environment: Mapping[str, str]) -> list[Path]:
+    """Those that ``NAME_FILE`` names."""
+    names = (f"{env_name(field)}_FILE" for field in Settings.model_fields if is_secret(field))
+    return [Path(environment[name]) for name in names if environment.get(name)]
 
 
 def _names_in(dotenv: Path) -> set[str]:

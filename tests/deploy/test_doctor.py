@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -151,7 +152,7 @@ def test_a_redirect_does_not_get_the_key(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_home_that_cannot_be_written() -> None:
     with without_rights() as home:
-        ledger, permissions = doctor.check_ledger(home), doctor.check_permissions(home, home / ".env")
+        ledger, permissions = doctor.check_ledger(home), doctor.check_permissions(home, [])
     assert ledger.status == "problem"
     assert "Permission denied" in ledger.detail
     assert "DSLKIT_HOME" in ledger.remedy
@@ -179,7 +180,8 @@ def test_lost_records_are_found(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     """A disk of one megabyte, filled to the last byte, in a mount namespace of its own."""
     look = "import sys; from pathlib import Path; from dslkit import doctor; d = Path(sys.argv[1]);"
-    look += "print(*(doctor.check_ledger(home).status for home in (d, d / 'new')), doctor.check_disk(d).status)"
+    look += "print(*(doctor.check_ledger(home).status for home in (d, d / 'new')), doctor.check_disk(d).status,"
+    look += "doctor.check_ledger(d).remedy)"
     script = (
         'mount -t tmpfs -o size=1m none "$1" || exit 77; cat /dev/zero >"$1/fill" 2>/dev/null; exec "$2" -c "$3" "$1"'
     )
@@ -189,7 +191,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 77 or "unshare failed" in done.stderr:
         pytest.skip(f"this user may mount nothing: {done.stderr.strip()}")
-    assert done.stdout.split() == ["problem", "problem", "problem"], done.stderr
+    assert done.stdout == "problem problem problem free some space, or name another: DSLKIT_HOME\n", done.stderr
 
 
 def test_little_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -248,12 +250,38 @@ def test_misspelt_settings_are_named(tmp_path: Path) -> None:
 def test_a_readable_dotenv_is_a_warning(tmp_path: Path, mode: int, found: str) -> None:
     (tmp_path / ".env").touch()
     (tmp_path / ".env").chmod(mode)
-    assert doctor.check_permissions(tmp_path / "home", tmp_path / ".env").status == found
+    assert doctor.check_permissions(tmp_path / "home", [tmp_path / ".env"]).status == found
+
+
+def test_a_readable_file_of_a_secret_is_a_warning(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-nobody-may-see", encoding="utf-8")
+    key.chmod(0o777)
+    checks = doctor.examine(port=free_port(), environment={"OPENAI_API_KEY_FILE": str(key)})
+    (found,) = [check for check in checks if check.name == "permissions"]
+    assert (found.status, found.remedy) == ("warning", f"chmod 600 {key}")
+
+
+def test_a_python_without_sqlite_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"sqlite3", "chromadb"}]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("dslkit.knowledge")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "_sqlite3", None)
+    found = doctor.check_knowledge(tmp_path)
+    assert (found.status, found.remedy) == ("problem", "use a Python that was built with SQLite")
+
+
+def test_a_dotenv_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("OPENAI_API_KEY=gehe\u00fcm".encode("latin-1"))
+    with contextlib.chdir(tmp_path):
+        (_, found) = doctor.examine(port=free_port())
+    assert (found.status, found.detail) == ("problem", "The file .env is not UTF-8. Save it as UTF-8 and try again.")
 
 
 def test_an_open_home_is_a_warning(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    assert doctor.check_permissions(tmp_path, tmp_path / ".env").status == "warning"
+    assert doctor.check_permissions(tmp_path, []).status == "warning"
 
 
 def test_prices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
