@@ -32,8 +32,8 @@ def drawn(status: Status, settings: Settings) -> Markup:
         ("Tokens a minute", formats.compact(status.tokens), _of(settings.tokens_per_minute)),
         ("In flight", formats.count(status.open), f"queued {formats.seconds(status.waited)}"),
         ("Spent today", formats.usd(status.spent_today), _budget(settings.budget_per_day_usd)),
-        ("Latency", formats.seconds(status.p50), f"95 % under {formats.seconds(status.p95)}"),
-        ("Errors a minute", _errors(status), "each attempt counts"),
+        ("Latency", formats.seconds(status.p50), f"95 % in {formats.seconds(status.p95)}"),
+        ("Errors a minute", _errors(status), "of all attempts"),
     ]
     highest = max(*status.columns, 1)
     limit = settings.requests_per_minute * SHOWN.total_seconds() / COLUMNS / WINDOW.total_seconds()

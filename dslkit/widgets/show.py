@@ -139,8 +139,8 @@ def by_mode(runs: Runs, *, home: Path | None = None) -> tuple[Mode, ...]:
 
 def modes(runs: Runs, *, home: Path | None = None) -> Shown:
     """The modes of a run, or of several, held against each other: quality, cost and time of one item."""
-    words = ("Mode", "Model", "Items", "Working", "Unfinished", "Exact names", "Calls", "Tokens", "Cost")
-    titles = (*words, "Median s", "95 % under s", "Waited s")
+    words = ("Mode", "Model", "Items", "Working", "Unfinished", "Exact", "Calls", "Tokens", "Cost")
+    titles = (*words, "Median s", "95 % in s", "Waited s")
     found = by_mode(runs, home=home)
     lines = [
         (
