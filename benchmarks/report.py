@@ -67,8 +67,9 @@ def queried(home: Path) -> float:
     views = Timed(Ledger(home).snapshot())
     report = Report(views, Scope())
     for section in (
-        report.key_figures, report.spend_over_time, report.breakdown, report.items, report.otherwise,
-        report.expectations, report.timing, report.limits_used, report.failures, report.notable_calls,
+        report.key_figures, report.spend_over_time, report.breakdown, report.items, report.runs_ended, report.changes,
+        report.suggestions, report.otherwise, report.expectations, report.timing, report.limits_used, report.failures,
+        report.notable_calls,
     ):  # fmt: skip
         section()
     return views.seconds

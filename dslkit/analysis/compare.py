@@ -106,18 +106,18 @@ _SCOPED = """
 """
 _UNKNOWN = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
 _ITEMS = f"""
-  WITH spent AS (
+  WITH made AS (FROM items WHERE {_SCOPED}), spent AS (
     SELECT run_id, item_id, sum(cost_usd) AS cost, count(*) FILTER ({_UNKNOWN}) AS unpriced,
-      coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens, count(DISTINCT call_id) AS calls
-    FROM calls WHERE ($run IS NULL OR run_id = $run) AND item_id IS NOT NULL GROUP BY ALL)
+      coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens, count(*) FILTER (attempt = 1) AS calls
+    FROM calls WHERE run_id IN (SELECT run_id FROM made) AND item_id IS NOT NULL GROUP BY run_id, item_id)
   SELECT item_id, verdict = 'working', CASE WHEN coalesce(unpriced, 0) = 0 THEN coalesce(cost, 0) END,
     coalesce(tokens, 0)::BIGINT, coalesce(calls, 0), seconds, reused_from IS NOT NULL, model
-  FROM items LEFT JOIN spent USING (run_id, item_id) WHERE {_SCOPED} ORDER BY run_id, item_id
+  FROM made LEFT JOIN spent USING (run_id, item_id) ORDER BY run_id, item_id
 """
 _CALLS = f"""
   SELECT count(*), count(*) FILTER (outcome IN ('error', 'cancelled')), coalesce(sum(cost_usd), 0),
     count(*) FILTER ({_UNKNOWN}),
-    coalesce(array_agg(latency_s ORDER BY started_at, call_id, attempt)
+    coalesce(array_agg(latency_s ORDER BY latency_s)
       FILTER (outcome = 'ok' AND NOT cache_hit AND latency_s IS NOT NULL), []),
     coalesce(list_sort(array_agg(DISTINCT request_model) FILTER (request_model IS NOT NULL)), [])
   FROM calls WHERE {_SCOPED}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Z = 1.959964
 _TAIL = 0.025
 _RESAMPLES = 4000
-_MANY = 2000  # values from which the normal approximation is used
+_MANY = 600  # values from which the normal approximation is used
 _SAMPLE = 2000  # of the values whose quantiles are bootstrapped
 _LEAST_ERROR = 0.3  # of the sample's own, for resamples of few values that happen to be all alike
 _BLOCK = 250  # resamples at a time, to stay small

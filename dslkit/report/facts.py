@@ -71,8 +71,8 @@ _ITEMS = f"""
     WHERE ($run IS NULL OR run_id = $run) AND run_id IS NOT NULL AND item_id IS NOT NULL
     GROUP BY run_id, item_id
   )
-  SELECT run_id, item_id, key, model, started_at, ended_at, verdict, engine, rounds, reused_from, error_message,
-    error_findings, warning_findings,
+  SELECT run_id, item_id, hash(key) AS key, model, started_at, ended_at, verdict, engine, rounds, reused_from,
+    error_message, error_findings, warning_findings,
     coalesce(calls, 0) AS calls, coalesce(tokens, 0)::BIGINT AS tokens, cost_usd, coalesce(unpriced, 0) AS unpriced,
     seconds
   FROM scoped LEFT JOIN spent USING (run_id, item_id)

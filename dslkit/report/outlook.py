@@ -138,7 +138,7 @@ def _figures(one: Outlook) -> Iterator[tuple[Cell, bool | None]]:
         (expected.work_s, taken.work_s, lambda value: f"{value / 60:,.1f}"),
     )
     for ahead, fact, write in figures:
-        told = f"≈\u00a0{write(ahead.middle)} ({write(ahead.low)}\u00a0–\u00a0{write(ahead.high)})" if ahead else ""
+        told = f"≈ {write(ahead.middle)}\n({write(ahead.low)} – {write(ahead.high)})" if ahead else ""
         if ahead is None or fact is None:
             yield Cell(formats.UNKNOWN if fact is None else write(fact), detail=told), None
             continue

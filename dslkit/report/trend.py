@@ -73,8 +73,8 @@ def answer(found: Trend) -> str:
 def section(found: Trend) -> list[Markup]:
     """The measures side by side, with their intervals."""
     compared = found.comparison
-    titles = (found.before[0].upper() + found.before[1:], found.lately[0].upper() + found.lately[1:])
-    parts = [numbers(compared.changes, f"{titles[1]} against {found.before}", titles)]
+    caption = f"{found.lately[0].upper()}{found.lately[1:]} against {found.before}"
+    parts = [numbers(compared.changes, caption, ("Before", "Lately"))]
     if compared.first.models != compared.second.models:
         sides = (compared.first, compared.second)
         models = [formats.some([shorten(name, 40) for name in side.models]) for side in sides]

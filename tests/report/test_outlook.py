@@ -81,7 +81,7 @@ def test_the_page_shows_both(home, tmp_path) -> None:
     text = text_of(render(home, tmp_path / "report.html"))
     latest = outlook.outlooks(Ledger(home).snapshot(), Scope(), Prices(), END)[0]
     low, high = (formats.compact(round(edge)) for edge in (latest.expected.tokens.low, latest.expected.tokens.high))
-    assert f"{low} – {high}".replace("\u202f", " ") in text
+    assert f"({low} – {high})".replace("\u202f", " ") in text
     assert formats.compact(latest.taken.tokens).replace("\u202f", " ") in text
     assert "all on gpt-4o-mini" in text
     assert "all on house-model" not in text

@@ -108,7 +108,7 @@ def test_what_caching_saved(home) -> None:
 
 def test_the_page_says_so(home, tmp_path) -> None:
     text = text_of(render(home, tmp_path / "report.html"))
-    assert "gpt-4o-mini instead of gpt-4o : $" in text
+    assert "gpt-4o-mini instead of gpt-4o: $" in text
     assert "Reading from the provider's cache, not anew, saved about $" in text
 
 
