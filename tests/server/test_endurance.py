@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CLIENTS = 6
 ROUNDS = 12
+LOOKS = 10
+SLACK_MB = 15  # 2 were seen
 SEARCH = "/api/v1/patterns/search?query=translate"
 
 
@@ -46,7 +48,12 @@ def crowd(served: Served, seen: list[int], first: int) -> list[str]:
 
 
 def resident(served: Served) -> tuple[float, float]:
-    """MB of the server, and of the processes that generate."""
+    """MB of the server, and of the processes that generate; the least of a few looks, for DuckDB gives back late."""
+    return tuple(map(min, zip(*(_resident(served) for _ in range(LOOKS)), strict=True)))  # type: ignore[return-value]  # two of them
+
+
+def _resident(served: Served) -> tuple[float, float]:
+    served.ask("GET", "/api/v1/generate/usage")
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True).stdout
     rows = [tuple(map(int, line.split())) for line in listed.splitlines()]
     own = served.process.pid
@@ -57,8 +64,9 @@ def test_a_crowd_loses_nothing_and_a_stop_finishes_what_runs(serve: Callable[...
     served = serve(DSLKIT_RATE_LIMIT_REQUESTS="10000")
     seen: list[int] = []
     runs = crowd(served, seen, 0)
-    server, workers = resident(served)
     runs += crowd(served, seen, CLIENTS)
+    server, workers = resident(served)
+    runs += crowd(served, seen, 2 * CLIENTS)
     server_then, workers_then = resident(served)
     answers: list[httpx.Response] = []
     last = threading.Thread(
@@ -80,5 +88,5 @@ def test_a_crowd_loses_nothing_and_a_stop_finishes_what_runs(serve: Callable[...
     assert ledger.sql("SELECT DISTINCT outcome FROM calls").fetchall() == [("ok",)]
     called = ledger.sql("SELECT count(DISTINCT run_id), count(*) FROM calls").fetchall()[0]
     assert called == (len(runs), len(runs) + 2), "one each, and three for the last, whose agents ask in turn"
-    assert workers_then - workers < 15, "the processes that generate keep nothing of a request"
-    assert server_then - server < 120, "the server keeps some hundred answers, and DuckDB what it read"
+    assert workers_then - workers < SLACK_MB, "the processes that generate keep nothing of a request"
+    assert server_then - server < SLACK_MB, "the server keeps nothing of a look at the ledger, either"
