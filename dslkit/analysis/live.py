@@ -32,7 +32,7 @@ COLUMNS = 60
 NEWEST = 8  # attempts that are shown one by one
 RUNS = 6
 SNAPSHOT_S = 3.0
-_REST = 50  # a snapshot may take one part in so many of a core
+_REST = 100  # a snapshot may take one part in so many of a core
 
 _TYPES = {
     "call_id": "VARCHAR",

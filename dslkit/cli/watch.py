@@ -7,7 +7,7 @@ import sys
 import time
 from datetime import UTC
 from functools import lru_cache
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dslkit.analysis.live import Status
     from dslkit.llm.gates import LaneStatus
+    from dslkit.llm.throttle import Unit
     from dslkit.settings import Settings
 
 LOOK_S = 1.0
@@ -35,6 +36,7 @@ _LANES = 6
 _LARGE = 5_000_000  # bytes; a larger file of requirements is not read for its length
 _TONES = {"ok": "green", "error": "red", "running": "cyan", "completed": "green", "failed": "red", "interrupted": "red"}
 _MINUTE = 60
+_NARROW, _WIDE = 80, 110  # columns: what is left out below, and what is shown besides from there on
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,7 +55,8 @@ def watch(
     settings = load_settings()
     live = Live(Ledger(settings.home))
     if once:
-        console().print(_picture(live.look(), _lanes(settings), settings))
+        screen = console()
+        screen.print(_picture(live.look(), _lanes(settings), settings, screen.width))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite stop restores the terminal, too
     try:
@@ -73,7 +76,7 @@ def _draw(look: Callable[[], Status], settings: Settings) -> None:
         with Live(console=screen, screen=True, auto_refresh=False, redirect_stdout=False) as view:
             while True:
                 try:
-                    picture = _picture(look(), _lanes(settings), settings)
+                    picture = _picture(look(), _lanes(settings), settings, screen.width)
                 except (DslkitError, OSError) as error:  # a monitor outlives what it watches
                     picture = Text(plain(error), style="red")
                 view.update(picture, refresh=True)
@@ -114,7 +117,7 @@ def _line(status: Status, lanes: Sequence[LaneStatus], settings: Settings) -> st
     return f"{status.at:%H:%M:%S}  {'; '.join([figures, *running])}"
 
 
-def _picture(status: Status, lanes: Sequence[LaneStatus], settings: Settings) -> RenderableType:
+def _picture(status: Status, lanes: Sequence[LaneStatus], settings: Settings, width: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -124,14 +127,14 @@ def _picture(status: Status, lanes: Sequence[LaneStatus], settings: Settings) ->
     parts: list[RenderableType] = [
         title,
         Text(),
-        _figure_table(_figures(status, lanes, settings)),
+        _figure_table(_figures(status, lanes, settings), width),
         Text(),
         _columns(status),
     ]
     if lanes:
-        parts += [Text(), _lane_table(lanes)]
+        parts += [Text(), _lane_table(lanes, width)]
     if status.runs:
-        parts += [Text(), _run_table(status)]
+        parts += [Text(), _run_table(status, width)]
     if status.calls:
         parts += [Text(), _call_table(status.calls)]
     return Group(*parts)
@@ -143,11 +146,12 @@ def _figures(
     """Name, value, what it is held against, and its share of that where there is one."""
     flying = sum(lane.gate.all_in_flight for lane in lanes) if lanes else status.open
     queue = sum(lane.gate.all_waiting for lane in lanes)
-    requests, tokens, budget = settings.requests_per_minute, settings.tokens_per_minute, settings.budget_per_day_usd
-    limited, unlimited = f"of {requests:,} allowed", "no limit set"
+    requests = _allowed(lanes, "requests") or settings.requests_per_minute
+    tokens, budget = _allowed(lanes, "tokens") or settings.tokens_per_minute, settings.budget_per_day_usd
+    limited, unlimited = f"of {requests:,.0f} allowed", "no limit set"
     return [
         ("attempts a minute", f"{status.attempts:,}", limited, status.attempts / requests),
-        _against("tokens a minute", status.tokens, tokens, f"{status.tokens:,}", f"of {tokens or 0:,}", unlimited),
+        _against("tokens a minute", status.tokens, tokens, f"{status.tokens:,}", f"of {tokens or 0:,.0f}", unlimited),
         ("in flight", f"{flying:,}", f"{queue:,} in the queue", None),
         ("waited", f"{status.waited:.2f} s", "on average, in the last minute", None),
         _against(
@@ -158,20 +162,29 @@ def _figures(
     ]
 
 
+def _allowed(lanes: Sequence[LaneStatus], unit: Unit) -> float | None:
+    """A minute's worth of what the processes at work allow themselves, in all lanes; None where one has no limit."""
+    each = [
+        min((one.limit * _MINUTE / one.window_s for one in lane.gate.windows if one.unit == unit), default=inf)
+        for lane in lanes
+    ]
+    return sum(each) if each and isfinite(sum(each)) else None
+
+
 def _against(
     name: str, amount: Any, limit: Any, shown: str, limited: str, unlimited: str
 ) -> tuple[str, str, str, float | None]:
     return (name, shown, limited, float(amount) / float(limit)) if limit else (name, shown, unlimited, None)
 
 
-def _figure_table(figures: Iterable[tuple[str, str, str, float | None]]) -> Table:
+def _figure_table(figures: Iterable[tuple[str, str, str, float | None]], width: int) -> Table:
     from rich.text import Text
 
     table = _table(("", "left"), ("", "right"), ("", "left"), ("", "left"))
     table.show_header = False
     for name, value, more, share in figures:
         tone = "bold red" if name.startswith("errors") and value != "0" else "bold"
-        _add(table, name, Text(value, tone), Text(more, "dim"), "" if share is None else _bar(share))
+        _add(table, name, Text(value, tone), Text(more, "dim"), "" if share is None or width < _NARROW else _bar(share))
     return table
 
 
@@ -187,34 +200,42 @@ def _columns(status: Status) -> RenderableType:
     return Text.assemble((sparks, "cyan"), (f"  last ten minutes, at most {highest:,} in {width:.0f} s", "dim"))
 
 
-def _lane_table(lanes: Iterable[LaneStatus]) -> Table:
-    titles = ("model", "left"), ("windows", "left"), ("in flight", "right"), ("queue", "right"), ("shut for", "right")
-    table = _table(*titles, ("refused", "right"))
+def _lane_table(lanes: Iterable[LaneStatus], width: int) -> Table:
+    table = _table(("model", "left"), ("in flight", "right"), ("queue", "right"))
+    if width >= _NARROW:
+        table.add_column("shut for", justify="right")
+        table.add_column("refused", justify="right")
     for lane in lanes:
         gate = lane.gate
         windows = (
-            f"{one.used:,.0f}{f' of {one.limit:,.0f}' if isfinite(one.limit) else ''} {one.unit} in {one.window_s:g} s"
+            f"  {one.used:,.0f}{f' of {one.limit:,.0f}' if isfinite(one.limit) else ''} {one.unit} / {one.window_s:g} s"
             for one in gate.windows
         )
         held = f"{gate.held_s:.1f} s" if gate.held_s else ""
-        counts = (f"{count:,}" for count in (gate.all_in_flight, gate.all_waiting))
-        _add(table, lane.model, ", ".join(windows), *counts, held, f"{gate.refused:,}")
+        cells = (
+            "\n".join((lane.model, *windows)),
+            f"{gate.all_in_flight:,}",
+            f"{gate.all_waiting:,}",
+            held,
+            f"{gate.refused:,}",
+        )
+        _add(table, *cells[: len(table.columns)])
     return table
 
 
-def _run_table(status: Status) -> Table:
+def _run_table(status: Status, width: int) -> Table:
     from rich.text import Text
 
-    table = _table(("run", "left"), ("", "left"), ("status", "left"), ("items", "left"), ("", "left"), ("for", "right"))
-    table.add_column("spent", justify="right")
+    table = _table(("run", "left"), ("status", "left"), ("for", "right"), ("spent", "right"), ("items", "left"))
     for run in status.runs:
         total = _total(run)
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(run["verdicts"].items()))
-        bar = _bar(run["items"] / total) if total else Text()
-        items = Text.assemble(bar, " " if total else "", _progress(run))
+        bar = Text.assemble(_bar(run["items"] / total), " ") if total and width >= _WIDE else Text()
+        made = ", ".join(f"{count} {verdict}" for verdict, count in sorted(run["verdicts"].items()))
+        items = Text.assemble(bar, _progress(run), f": {made}" if made and width >= _NARROW else "")
         elapsed = _duration(((run["ended_at"] or status.at) - run["started_at"]).total_seconds())
         state = Text(plain(run["status"]), _TONES.get(run["status"], ""))
-        _add(table, run["run_id"][:8], run["notebook"], state, items, verdicts, elapsed, usd(run["spent"]))
+        name = f"{run['run_id'][:8]} {run['notebook']}" if width >= _WIDE else run["run_id"][:8]
+        _add(table, name, state, elapsed, usd(run["spent"]), items)
     return table
 
 

@@ -116,9 +116,9 @@ def test_a_snapshot_waits_as_long_as_it_is_dear(tmp_path: Path) -> None:
     hands.cost = 0.1
     assert live.look().open == 0
     ledger.recorder().reserve(start(1, 5))
-    hands.clock = 4.9
+    hands.clock = 9.9
     assert live.look().open == 0
-    hands.clock = 5.0
+    hands.clock = 10.0
     assert live.look().open == 1
 
 

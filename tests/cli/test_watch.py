@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -11,10 +12,19 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+from rich.console import Console
+
+from dslkit.analysis.live import read_status
+from dslkit.cli import watch
 from dslkit.ledger import Ledger
+from dslkit.llm.gate import GateStatus
+from dslkit.llm.gates import LaneStatus
+from dslkit.llm.throttle import WindowUse
 from dslkit.records import Run
+from dslkit.settings import Settings
 from tests.analysis.test_live import end, start
 
 if TYPE_CHECKING:
@@ -116,3 +126,24 @@ def test_an_empty_home_is_left_as_it_is(dslkit: Dslkit, tmp_path: Path) -> None:
     assert done.code == 0
     assert "spent today" in done.out
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_fits_any_terminal_with_its_figures_whole(tmp_path: Path, width: int) -> None:
+    """Two lanes of other processes state limits, which count for more than the settings of the one who watches."""
+    ledger, now = Ledger(tmp_path), datetime.now(UTC)
+    recorder = ledger.recorder()
+    recorder.run(Run(run_id="0123456789", started_at=now, notebook="generate_batch.ipynb"))
+    recorder.reserve(start(1, 0))
+    recorder.settle(end(start(1, 0)))
+    windows = WindowUse("requests", 60.0, 1200.0, 345.0, 0.0), WindowUse("tokens", 30.0, 240_000.0, 140_797.0, 0.0)
+    own: dict[str, Any] = {"in_flight": 0, "waiting": 0, "longest_wait_s": 0.0, "concurrency": 64}
+    gate = GateStatus(**own, windows=windows, all_in_flight=64, all_waiting=1_234, sent=345, refused=7)
+    lanes = [LaneStatus("openai", f"gpt-4o-mini-2024-07-1{number}", gate) for number in range(2)]
+    output = io.StringIO()
+    screen = Console(width=width, file=output)
+    screen.print(watch._picture(read_status(ledger.snapshot(), now), lanes, Settings(), width))
+    drawn = output.getvalue()
+    assert max(map(len, drawn.splitlines())) <= width
+    whole = ("of 2,400 allowed", "of 960,000", "128", "2,468 in the queue", "345 of 1,200 requests / 60 s", "01234567")
+    assert [words for words in whole if words not in drawn] == []
