@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from dslkit.cli.operations import executed_copy
+from dslkit.cli.operations import executed_copy, with_folder
 from dslkit.cli.telemetry import observed
 from dslkit.cli.terminal import complain, put, say, write_output
 from dslkit.cli.workflows import workflow_in
@@ -251,8 +251,7 @@ def _through_notebook(
     from dslkit.cli.progress import Bar, watching
     from dslkit.ledger import Ledger
 
-    copy = executed_copy(settings, NOTEBOOK)
-    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy = with_folder(executed_copy(settings, NOTEBOOK))
     with Bar(len(requirements)) as bar, watching(Ledger(settings.home), bar):
         run = notebooks.run(NOTEBOOK, copy, {"requirements": str(file), "out": str(out), **choices})
     if run.error_type in {UsageError.__name__, SettingsError.__name__}:

@@ -42,8 +42,7 @@ def run(
 
     given = given_parameters(names or [], values or [])
     settings = load_settings()
-    output = output or executed_copy(settings, notebook)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = with_folder(output or executed_copy(settings, notebook))
     with observed(settings) as ended:
         result = notebooks.run(notebook, output, given, cell_timeout_s=cell_timeout)
         ended(result.run_id)
@@ -118,6 +117,15 @@ def executed_copy(settings: Settings, notebook: str) -> Path:
     """Where an executed notebook is kept when nobody names a place."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     return settings.home / _RESULTS / f"{stamp}-{time.time_ns() % 1_000_000:06d}-{Path(notebook).stem}.ipynb"
+
+
+def with_folder(file: Path) -> Path:
+    """The file, whose folder is there from now on; UsageError where none can be made."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{file.parent}: no such folder can be made ({error.strerror}). Choose another.") from None
+    return file
 
 
 def given_parameters(names: list[str], values: list[str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +41,8 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
             self.km = OwnKernelManager(kernel_name=self.kernel_name, **options)
             self.owns_km = True  # nbclient takes a manager that exists for someone else's, to be left running
             try:
-                self.execute(env=dict(environment))
+                # What is written past Python comes as messages, too; its echo would stand among our own words.
+                self.execute(env=dict(environment), stdout=subprocess.DEVNULL)
             except DeadKernelError:
                 raise
             except RuntimeError as error:  # jupyter_client's, when no kernel comes up
@@ -47,6 +50,7 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
 
     def execute_cell(self, cell: NotebookNode, cell_index: int, *arguments: Any, **options: Any) -> NotebookNode:
         """Run one cell."""
+        self.km.idle = False
         try:
             done: NotebookNode = super().execute_cell(cell, cell_index, *arguments, **options)
         except ENDINGS as error:
@@ -57,6 +61,8 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
             self.nb_man.cell_exception(cell, cell_index=cell_index, exception=error)
             error.args = (message, *error.args[1:]) if isinstance(error, DeadKernelError) else error.args
             raise
+        finally:
+            self.km.idle = not isinstance(sys.exception(), ENDINGS)
         return done
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:

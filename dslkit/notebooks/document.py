@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PARAMETERS_TAG = "parameters"
-OLDEST_FORMAT = 4
+FORMAT = 4
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _CHECKOUT = Path(__file__).parents[2] / "notebooks"
@@ -47,7 +47,7 @@ def load(path: Path) -> dict[str, Any]:
     """The notebook's JSON.
 
     Raises:
-        UsageError: the file cannot be read, is no notebook, or is older than notebook format 4.
+        UsageError: the file cannot be read, is no notebook, or not in notebook format 4.
     """
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +57,11 @@ def load(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is no notebook: it is not JSON in UTF-8.") from None
     if not isinstance(notebook, dict) or not isinstance(notebook.get("nbformat"), int):
         raise UsageError(f"{path} is no notebook: it does not say its nbformat.")
-    if notebook["nbformat"] < OLDEST_FORMAT:
+    if notebook["nbformat"] > FORMAT:
+        raise UsageError(
+            f"{path} is in notebook format {notebook['nbformat']}: save it in format {FORMAT}, the latest known."
+        )
+    if notebook["nbformat"] < FORMAT:
         remedy = f"jupyter nbconvert --to notebook --nbformat 4 --output NEW.ipynb {path}"
         raise UsageError(
             f"{path} is in notebook format {notebook['nbformat']}, which has no cell tags. Convert it: {remedy}"

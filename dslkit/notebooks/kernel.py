@@ -31,6 +31,8 @@ _LONGEST_SOCKET_PATH = 90  # Unix allows 104 to 108 bytes; the port's suffix nee
 class OwnKernelManager(AsyncKernelManager):
     """Starts "python3" with the interpreter that runs this, whatever kernelspec of that name is installed."""
 
+    idle = False  # whether its cells have all ended
+
     @property
     def kernel_spec(self) -> KernelSpec | None:
         """The kernelspec to start; jupyter_client would look "python3" up in the user's folders first."""
@@ -43,6 +45,11 @@ class OwnKernelManager(AsyncKernelManager):
                 language="python",
             )
         return self._kernel_spec
+
+    async def _async_interrupt_kernel(self) -> None:
+        """Interrupt what runs.  jupyter_client does so before it ends a kernel, too; an idle one would complain."""
+        if not (self.idle and self.shutting_down):
+            await super()._async_interrupt_kernel()
 
 
 @contextmanager
@@ -81,7 +88,8 @@ def require(name: str) -> None:
     except NoSuchKernel:
         there = ", ".join(sorted({OWN, *specs.find_kernel_specs()}))
         raise NotStartedError(
-            f"No kernel {name!r} is installed. There are: {there}. Choose one with --kernel."
+            f"No kernel {name!r} is installed. There are: {there}. Choose one in the notebook's metadata (kernelspec), "
+            "or with papermill's --kernel."
         ) from None
 
 

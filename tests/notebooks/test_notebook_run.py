@@ -252,3 +252,21 @@ def test_an_older_format_runs(notebook: Callable[..., Path], tmp_path: Path) -> 
     path.write_text(json.dumps(content))
     assert run(path, tmp_path / "out.ipynb", {"count": 2}).status == "completed"
     assert printed(tmp_path / "out.ipynb") == "2\n"
+
+
+def test_a_newer_format_is_refused(notebook: Callable[..., Path]) -> None:
+    path = notebook("1")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"nbformat": 5}))
+    with pytest.raises(UsageError, match="in notebook format 5: save it in format 4"):
+        run(path, None)
+
+
+def test_what_is_written_past_python_stays_among_the_outputs(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is for what the run itself says, and standard error has no word of an interrupted kernel."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # ipykernel does not listen below Python in a test
+    path = notebook(r"import os; os.write(1, b'\xff raw\n')", "import subprocess; subprocess.run(['echo', 'child'])")
+    assert run(path, tmp_path / "out.ipynb").status == "completed"
+    assert printed(tmp_path / "out.ipynb").split() == ["\N{REPLACEMENT CHARACTER}", "raw", "child"]
+    assert capfd.readouterr() == ("", "")
