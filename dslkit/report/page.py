@@ -196,7 +196,7 @@ class Report:
         measured = [
             timing.Distribution(
                 name,
-                figures.quantiles(self.facts, name)[0],
+                self.overview.latency if name == "latency_s" else figures.quantiles(self.facts, name)[0],
                 figures.histogram(self.facts, name),
             )
             for name in _TIMINGS
