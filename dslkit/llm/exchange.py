@@ -19,6 +19,7 @@ import httpx2
 from dslkit.llm import attribution
 from dslkit.llm.attempt import Attempt
 from dslkit.llm.protocol import (
+    NOTHING,
     EventStream,
     RequestFacts,
     asking_for_usage,
@@ -209,8 +210,11 @@ class Exchange:
         return httpx2.Response(_OK, headers=stored.headers, content=stored.body, request=self._request)
 
     def _keep(self, key: str, response: httpx2.Response, body: bytes) -> None:
-        """Keep an answer; a full disk must not cost one that was paid for."""
+        """Keep an answer, and nothing that only looks like one; a full disk must not cost one that was paid for."""
         assert self._seam.cache is not None  # there is a key
+        answer = read_answer(body)
+        if answer == NOTHING or answer.error_message is not None:
+            return
         try:
             self._seam.cache.put(key, response.headers, body)
         except OSError as error:

@@ -134,14 +134,14 @@ class Answer:
     output_chars: int = 0
 
 
-_NOTHING = Answer()
+NOTHING = Answer()  # what a body says that is no JSON object
 
 
 def read_answer(body: bytes) -> Answer:
     """Facts of a complete JSON response, an answer or an error."""
     fields = _decode(body)
     if not fields:
-        return _NOTHING
+        return NOTHING
     answer = answer_of(fields)
     return answer if answer.usage is not None else replace(answer, output_chars=_answer_chars(fields))
 

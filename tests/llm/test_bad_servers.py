@@ -175,3 +175,17 @@ async def test_what_is_no_http_is_an_error_of_the_sdk(canned: Start, recorder: M
         with pytest.raises(openai.APIConnectionError):
             await client.chat.completions.create(**HELLO)
     assert [end.error_type for end in recorder.ends] == ["RemoteProtocolError"] * QUICK.failures
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [("<html>Sign in</html>", "text/html"), ('{"error": {"message": "Overloaded"}}', "application/json")],
+)
+async def test_what_only_looks_like_an_answer_is_not_kept(
+    body: str, kind: str, canned: Start, recorder: MemoryRecorder
+) -> None:
+    server = await canned(http("200 OK", body, kind=kind))
+    async with client_of(server, recorder, cache=True) as client:
+        for asked in (1, 2):
+            await client.chat.completions.with_raw_response.create(**HELLO)
+            assert server.heard == asked
