@@ -204,6 +204,17 @@ def test_own_pattern_stands_before_a_shipped_one(knowledge):
     assert knowledge.get("web-research").title != "Mine"
 
 
+def test_a_pattern_lies_in_a_file_of_any_name(knowledge, home):
+    other = knowledge.add(HOROSCOPE).rename(home / "patterns" / "Mine.yaml")
+    (home / "patterns" / ".hidden.yml").write_text("no pattern")
+    assert Knowledge(home).get("horoscope") == HOROSCOPE
+    knowledge.add(HOROSCOPE)
+    assert not other.exists()
+    (home / "patterns" / "horoscope.yml").rename(other)
+    knowledge.delete("horoscope")
+    assert not other.exists()
+
+
 def test_statistics_count_patterns(shipped_only):
     statistics = shipped_only.statistics()
     assert (statistics["total"], statistics["shipped"], statistics["user"]) == (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dslkit.errors import UsageError
 from dslkit.knowledge.embedding import identity
 from dslkit.knowledge.index import PatternIndex, fingerprint
-from dslkit.knowledge.patterns import Pattern, check_id, read_folder, shipped_patterns, write
+from dslkit.knowledge.patterns import Pattern, check_id, read_files, read_folder, shipped_patterns, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,16 +76,21 @@ class Knowledge:
 
     def add(self, pattern: Pattern) -> Path:
         """Keep a pattern in the user's folder (one of the same id there is replaced); return its file."""
-        return write(pattern, self._user_folder)
+        before = self._files_of(pattern.id)
+        path = write(pattern, self._user_folder)
+        for other in before - {path}:
+            other.unlink()
+        return path
 
     def delete(self, pattern_id: str) -> None:
         """Delete one of the user's own patterns; UsageError for a shipped or unknown one."""
         check_id(pattern_id)
-        path = self._user_folder / f"{pattern_id}.yml"
-        if not path.is_file():
+        own = self._files_of(pattern_id)
+        if not own:
             self.get(pattern_id)
             raise UsageError(f"{pattern_id!r} ships with dslkit and cannot be deleted; only your own patterns can.")
-        path.unlink()
+        for path in own:
+            path.unlink()
 
     def statistics(self) -> Mapping[str, object]:
         """Counts: total, shipped, user, by_tag, by_node_type (patterns that use it); and the embedding's name."""
@@ -105,6 +110,9 @@ class Knowledge:
         if self._index is not None:
             self._index.close()
         self._index, self._indexed = None, ""
+
+    def _files_of(self, pattern_id: str) -> set[Path]:
+        return {path for path, found in read_files(self._user_folder).items() if found.id == pattern_id}
 
     def _index_of(self, patterns: tuple[Pattern, ...]) -> PatternIndex:
         """The open index, made anew when files changed since."""

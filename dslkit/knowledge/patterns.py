@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ID_FORM = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 MAX_ID_LENGTH = 80
 
+_SUFFIXES = frozenset({".yml", ".yaml"})
 # The C loader reads the same YAML ten times quicker; wheels of PyYAML have it, some distributions do not.
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -89,8 +90,13 @@ def shipped_patterns() -> tuple[Pattern, ...]:
 
 def read_folder(folder: Path) -> tuple[Pattern, ...]:
     """The patterns in a folder, ordered by id; none when it does not exist.  A broken file is a UsageError."""
-    files = sorted(folder.glob("*.yml"))
-    return tuple(sorted((parse(_read(path), str(path)) for path in files), key=lambda found: found.id))
+    return tuple(sorted(read_files(folder).values(), key=lambda found: found.id))
+
+
+def read_files(folder: Path) -> dict[Path, Pattern]:
+    """The same by file, whatever each is called."""
+    files = sorted(path for path in folder.glob("[!.]*") if path.suffix in _SUFFIXES)
+    return {path: parse(_read(path), str(path)) for path in files}
 
 
 def parse(text: str, source: str) -> Pattern:
