@@ -28,10 +28,14 @@ UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, outpu
 _UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
   AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
 
+# What a call comes to: of each column of its attempts this.
+CALL = dict.fromkeys(("request_model", "stage", "run_id", "item_id"), "any_value") | {"begun": "min"}
+CALL |= dict.fromkeys(("input_tokens", "output_tokens", "cost_usd", "latency_s", "throttle_wait_s"), "sum")
+
 _SEVERAL = f"""{_SCOPED}
   SELECT call_id, min(attempt) AS opening, bool_or(outcome = 'ok') AS answered,
-    count(*) FILTER (NOT cache_hit) AS attempts, sum(cost_usd) FILTER (NOT cache_hit) AS cost_usd,
-    sum(latency_s) FILTER (NOT cache_hit)::DOUBLE AS latency_s
+    {", ".join(f"{kind}({name}) FILTER (NOT cache_hit) AS {name}" for name, kind in CALL.items())},
+    count(*) FILTER (NOT cache_hit) AS attempts
   FROM scoped SEMI JOIN (SELECT DISTINCT call_id FROM scoped WHERE attempt > 1) USING (call_id) GROUP BY call_id
 """
 _CELLS = f"""{_SCOPED}, marked AS (
@@ -72,7 +76,7 @@ _ITEMS = f"""
     GROUP BY run_id, item_id
   )
   SELECT run_id, item_id, hash(key) AS key, model, started_at, ended_at, verdict, engine, rounds, reused_from,
-    error_message, error_findings, warning_findings,
+    error_message,
     coalesce(calls, 0) AS calls, coalesce(tokens, 0)::BIGINT AS tokens, cost_usd, coalesce(unpriced, 0) AS unpriced,
     seconds
   FROM scoped LEFT JOIN spent USING (run_id, item_id)

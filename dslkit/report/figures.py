@@ -7,12 +7,13 @@ Money is Decimal USD, durations are seconds; what is unknown is counted, not gue
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from dslkit.report.facts import CALL
 from dslkit.report.values import Bin, CallRow, Failure, ItemRow, ItemSums, Quantiles, Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dslkit.analysis.scope import Rows
     from dslkit.report.facts import Facts
@@ -46,11 +47,11 @@ _TIMED: Mapping[Timing, str] = {
     "time_to_first_chunk_s": "time_to_first_chunk_s IS NOT NULL AND outcome = 'ok' AND NOT cache_hit",
     "throttle_wait_s": "throttle_wait_s IS NOT NULL AND NOT cache_hit",
 }
+_FOUND = ("error_findings", "warning_findings")
 _CALL = """
-  any_value(request_model) AS model, any_value(stage) AS stage, any_value(run_id) AS run_id,
-  any_value(item_id) AS item_id, min(begun) AS started_at, count(*) AS attempts,
-  (sum(input_tokens) + sum(output_tokens))::BIGINT AS tokens, sum(cost_usd) AS cost_usd,
-  sum(latency_s)::DOUBLE AS latency_s, coalesce(sum(throttle_wait_s), 0)::DOUBLE AS wait_s
+  call_id, request_model AS model, stage, run_id, item_id, begun AS started_at, attempts,
+  (input_tokens + output_tokens)::BIGINT AS tokens, cost_usd, latency_s::DOUBLE AS latency_s,
+  coalesce(throttle_wait_s, 0)::DOUBLE AS wait_s
 """
 
 
@@ -105,14 +106,18 @@ def failures(facts: Facts) -> list[Failure]:
 
 def top_calls(facts: Facts, order: Order, limit: int) -> list[CallRow]:
     """The dearest, slowest or most repeated calls; those without a value of that kind are left out."""
-    ranked = f"SELECT call_id, {order} FROM {facts.several} WHERE {order} > {int(order == 'attempts')}"
+    columns = f"call_id, attempts, {', '.join(CALL)}"
+    calls = f"SELECT {columns} FROM {facts.several} WHERE {order} > {int(order == 'attempts')}"
+    values: dict[str, object] = {"limit": limit}
     if order != "attempts":
-        ranked += f""" UNION ALL SELECT call_id, {order} FROM scoped ANTI JOIN {facts.several} USING (call_id)
-          WHERE NOT cache_hit AND {order} > 0"""
-    query = f""", foremost AS ({ranked} ORDER BY {order} DESC, call_id LIMIT $limit)
-      SELECT call_id, {_CALL} FROM scoped SEMI JOIN foremost USING (call_id) WHERE NOT cache_hit
-      GROUP BY call_id ORDER BY {order} DESC, call_id"""
-    return _values(CallRow, facts.ask_calls(query, limit=limit))
+        # As many openings have this value or more, so each of the foremost calls has: few need to be looked up.
+        openings = f"SELECT max({order}, $limit) FROM scoped WHERE attempt = 1 AND NOT cache_hit AND {order} > 0"
+        [(foremost,)] = facts.ask_calls(openings, limit=limit).fetchall()
+        values["least"] = foremost[-1] if foremost and len(foremost) == limit else 0
+        calls += f""" UNION ALL SELECT {columns.replace("attempts", "1")} FROM scoped ANTI JOIN {facts.several}
+          USING (call_id) WHERE NOT cache_hit AND {order} > 0 AND {order} >= $least"""
+    query = f", calls AS ({calls}) SELECT {_CALL} FROM calls ORDER BY {order} DESC, call_id LIMIT $limit"
+    return _values(CallRow, facts.ask_calls(query, **values))
 
 
 def item_sums(facts: Facts) -> ItemSums:
@@ -130,13 +135,24 @@ def item_sums(facts: Facts) -> ItemSums:
 
 def items(facts: Facts, limit: int) -> list[ItemRow]:
     """Items that need a look first, then the dearest."""
-    query = f"""SELECT {", ".join(ItemRow.__slots__)} FROM {facts.items}
+    columns = ", ".join(name for name in ItemRow.__slots__ if name not in _FOUND)
+    query = f"""SELECT {columns} FROM {facts.items}
       ORDER BY list_position(['failed', 'errors', 'clean', 'working'], verdict), cost_usd DESC NULLS LAST,
         run_id DESC, item_id LIMIT $limit"""
-    return _values(ItemRow, facts.ask(query, limit=limit))
+    rows = list(_records(facts.ask(query, limit=limit)))
+    # Counting the findings of all items would take longer than all else about them.
+    counts = f"""SELECT run_id, item_id, {", ".join(_FOUND)} FROM items
+      WHERE list_contains($runs, run_id) AND list_contains($items, item_id)"""
+    named = {"runs": [row["run_id"] for row in rows], "items": [row["item_id"] for row in rows]}
+    found = {row[:2]: row[2:] for row in facts.ask(counts, **named).fetchall()}
+    return [ItemRow(**row, **dict(zip(_FOUND, found[row["run_id"], row["item_id"]], strict=True))) for row in rows]
 
 
 def _values(kind: type[_Value], rows: Rows) -> list[_Value]:
     """Rows as values of ``kind``; columns are matched by name."""
+    return [kind(**row) for row in _records(rows)]
+
+
+def _records(rows: Rows) -> Iterator[dict[str, Any]]:
     names = [column[0] for column in rows.description]
-    return [kind(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
+    return (dict(zip(names, row, strict=True)) for row in rows.fetchall())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dslkit.analysis.scope import Views
     from dslkit.report.facts import Facts
     from dslkit.report.figures import Dimension, Timing
+    from dslkit.report.timeline import Timeline
     from dslkit.report.values import Sums
 
 LISTED_ITEMS = 24
@@ -129,16 +130,18 @@ class Report:
         missed = [one for one in self._missed(self.now, first) if one.expected < self.end]
         return runs.runs(self.views, self.scope, missed)
 
+    @cached_property
+    def _timeline(self) -> Timeline | None:
+        first, last = self.overview.sums.first, self.overview.sums.last
+        return timeline(self.facts, first, last) if first and last else None
+
     def key_figures(self) -> Block:
         """Spend, working workflows, calls, tokens, latency, waits and failures; what is unknown is named."""
         return block([key_figures.key_figures(self.overview)])
 
     def spend_over_time(self) -> Block:
         """Spend in buckets that suit the period, by model."""
-        sums = self.overview.sums
-        if sums.first is None or sums.last is None:
-            return block([])
-        return block([spending.over_time(timeline(self.facts, sums.first, sums.last))])
+        return block([spending.over_time(self._timeline)] if self._timeline else [])
 
     def breakdown(self) -> Block:
         """Spend by model, stage, run and tag."""
@@ -178,10 +181,10 @@ class Report:
     def limits_used(self) -> Block:
         """Requests and tokens a minute, over time and by model, against their limits; spend against its budgets."""
         sums = self.overview.sums
-        if sums.first is None or sums.last is None:
+        if sums.first is None or sums.last is None or self._timeline is None:
             return block([])
         bucket = throughput.bucket_of_minutes(sums.first, sums.last)
-        found = throughput.peaks(self.facts, bucket)
+        found = throughput.peaks(self.facts, bucket, self._timeline.series)
         if not found:
             return block([])
         units = throughput.drawn(found)

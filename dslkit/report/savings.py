@@ -40,8 +40,8 @@ _MADE = """
 """
 _AGAIN = """
   WITH made AS (FROM {items} WHERE reused_from IS NULL),
-  works AS (SELECT key, min(ended_at) AS done FROM made WHERE verdict = 'working' GROUP BY key)
-  SELECT count(*), coalesce(sum(cost_usd), 0) FROM made JOIN works USING (key) WHERE started_at >= done
+  works AS (SELECT key, min(greatest(started_at, ended_at)) AS done FROM made WHERE verdict = 'working' GROUP BY key)
+  SELECT count(*), coalesce(sum(cost_usd), 0) FROM made JOIN works USING (key) WHERE started_at > done
 """
 _CACHED = """
   SELECT model, stage, run, sum(answered)::BIGINT, sum(input_tokens)::BIGINT, coalesce(sum(cached_tokens), 0)::BIGINT

@@ -79,7 +79,7 @@ def cheaper(found: Sequence[Suggestion]) -> str:
     if not found:
         return "Nothing that these figures support."
     more = f"; {formats.plural(len(found) - 1, 'more suggestion')} below" if len(found) > 1 else ""
-    return f"{found[0].advice} would have saved {formats.usd(found[0].saving_usd)}{more}."
+    return f"{found[0].advice}: {formats.usd(found[0].saving_usd)} less{more}."
 
 
 def _lede(overview: Overview) -> str:

@@ -78,8 +78,11 @@ def bucket_of_minutes(first: datetime, last: datetime) -> Bucket:
     return Bucket("minute", 1) if bucket.unit == "second" else bucket
 
 
-def peaks(facts: Facts, bucket: Bucket) -> list[Peaks]:
-    """Of each model, most attempts first; answers from this machine's cache are no requests."""
+def peaks(facts: Facts, bucket: Bucket, order: Sequence[str] = ()) -> list[Peaks]:
+    """Of each model; answers from this machine's cache are no requests.
+
+    First come those of ``order``, so that a model has the colour that it has in another chart, then the most attempts.
+    """
     query = f""", minutes AS (
         SELECT coalesce(request_model, 'unknown model') AS model,
           date_trunc('minute', begun AT TIME ZONE 'UTC') AS minute,
@@ -98,7 +101,8 @@ def peaks(facts: Facts, bucket: Bucket) -> list[Peaks]:
         sofar = counts.get(model, (0, 0))
         counts[model] = sofar[0] + attempts, sofar[1] + waited
     all_peaks = [Peaks(model, *counts[model], buckets) for model, buckets in found.items()]
-    return sorted(all_peaks, key=lambda one: (-one.attempts, one.model))
+    rank = {model: k for k, model in enumerate(order)}
+    return sorted(all_peaks, key=lambda one: (rank.get(one.model, len(order)), -one.attempts, one.model))
 
 
 def drawn(found: Sequence[Peaks]) -> list[Unit]:

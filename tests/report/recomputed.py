@@ -227,7 +227,7 @@ def histogram(calls: Sequence[Row], timing: str) -> Cells:
 
 
 def busiest(calls: Sequence[Row]) -> tuple[list[str], dict[str, dict[str, Counter[datetime]]]]:
-    """Models, most asked first, and of each its requests and tokens by clock minute."""
+    """Models, the dearest first, then the most asked, and of each its requests and tokens by clock minute."""
     sent = [row for row in calls if not row.get("cache_hit")]
     groups = journals.grouped(sent, lambda row: [row["request_model"]])
     minutes: dict[str, dict[str, Counter[datetime]]] = {}
@@ -237,7 +237,7 @@ def busiest(calls: Sequence[Row]) -> tuple[list[str], dict[str, dict[str, Counte
             minute = row["at"].replace(second=0, microsecond=0)
             minutes[name]["requests"][minute] += 1
             minutes[name]["tokens"][minute] += (row.get("input_tokens") or 0) + (row.get("output_tokens") or 0)
-    return sorted(groups, key=lambda name: (-len(groups[name]), name)), minutes
+    return sorted(groups, key=lambda name: (-known_cost(groups[name]), -len(groups[name]), name)), minutes
 
 
 def busiest_by_day(calls: Sequence[Row], unit: str) -> Cells:

@@ -178,7 +178,7 @@ def test_answers_at_the_top(page, calls, items) -> None:
     for row in clear:
         assert row[0].partition("|")[0].lower() in answers["Is it getting worse"].lower()
     assert clear or answers["Is it getting worse"].startswith("No evidence of a change")
-    advice = re.match(r"(.+) would have saved (\$[\d.]+\d)", answers["What would be cheaper"])
+    advice = re.match(r"(.+): (\$[\d.]+\d) less", answers["What would be cheaper"])
     assert advice is None or f"{advice[1]}: {advice[2]}" in page.prose
     assert advice or answers["What would be cheaper"] == "Nothing that these figures support."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -118,6 +119,19 @@ def test_busiest_minutes(home, days) -> None:
         for start, (most, _) in one.by_bucket.items():
             inside = [n for (model, at), n in requests.items() if model == one.model and bucket.floor(at) == start]
             assert most == max(inside)
+
+
+def test_a_model_has_one_colour_on_the_page(home) -> None:
+    """The chart of limits begins with the models of the chart of spend, in their order."""
+    report = read(home)
+    spend, requests, tokens = (
+        re.findall("<bdi>(.*?)</bdi>", legend)
+        for section in (report.spend_over_time(), report.limits_used())
+        for legend in re.findall('<ul class="legend">(.*?)</ul>', section.html)
+    )
+    assert len(spend) > 1
+    assert requests[: len(spend)] == tokens[: len(spend)] == spend
+    assert len(requests) > len(spend)  # also the model without a price
 
 
 def test_limits_are_those_that_the_throttle_holds(tmp_path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -151,6 +151,14 @@ def test_items_made_again_though_one_worked(tmp_path) -> None:
     again = [row for row in journals.calls(tmp_path) if row["run_id"] not in first and row["cost"] is not None]
     found = suggested(tmp_path)["Keep the files of finished workflows"]
     assert found == sum(row["cost"] for row in again)
+
+
+def test_a_clock_set_back_makes_no_item_again(tmp_path) -> None:
+    """An item that seems to end before it began is not its own repetition."""
+    made = month.make(200, seed=5, runs=2)
+    items = [replace(one, ended_at=one.started_at - timedelta(hours=1), verdict="working") for one in made.items]
+    month.record(replace(made, items=items), str(tmp_path))
+    assert "Keep the files of finished workflows" not in suggested(tmp_path)
 
 
 def test_one_run_reads_much_more_from_the_providers_cache(tmp_path) -> None:
