@@ -64,22 +64,32 @@ def timed(name: str, wishes: Path, workers: int) -> tuple[float, float]:
 
 
 def memory(items: int = MANY, workers: int = 1) -> None:
-    """Resident megabytes of each process at item 1,000 and at the end."""
+    """Resident megabytes of each process at item 1,000 and at the last one, and its peak when all is summed up."""
     began = time.monotonic()
     process = start("long", write_requirements(items), workers)
-    seen: dict[int, list[float]] = {}
+    seen: dict[int, list[tuple[int, float]]] = {}
     names: dict[int, str] = {}
     while process.poll() is None:
         time.sleep(1.0)
-        if seen or len(list(Path("long/out").glob("*.yml"))) >= FIRST:
-            for pid, name, size in family(process.pid):
-                names[pid] = name
-                seen.setdefault(pid, []).append(size)
+        done = sum(1 for _ in Path("long/out").glob("*.yml"))
+        for pid, name, size in family(process.pid) if done >= FIRST else ():
+            names[pid] = name
+            seen.setdefault(pid, []).append((done, size))
     assert process.returncode == 0
     print(f"{items:,} items in {time.monotonic() - began:.0f} s")
     for pid, sizes in seen.items():
-        told = f"{sizes[0]:.0f} MB at item {FIRST:,}, {sizes[-1]:.0f} MB when last seen, at most {max(sizes):.0f} MB"
-        print(f"{names[pid]}: {told}, grown by {sizes[-1] - sizes[0]:.0f} MB")
+        print(f"{names[pid]}: {course(sizes)}")
+
+
+def course(sizes: list[tuple[int, float]]) -> str:
+    """How a process grew: at item 1,000, in eighths of the work, and afterwards."""
+    last = sizes[-1][0]
+    at_work = [(done, size) for done, size in sizes if done < last] or sizes
+    eighths = [at_work[len(at_work) * part // 8] for part in range(8)] + [at_work[-1]]
+    told = ", ".join(f"{size:.0f} at {done:,}" for done, size in eighths)
+    first, size = sizes[0][1], at_work[-1][1]
+    peak = max(size for done, size in sizes if done == last)
+    return f"MB {told}; grown by {size - first:.0f} at work; peak at the end {peak:.0f}, {peak - first:+.0f}"
 
 
 def family(pid: int) -> list[tuple[int, str, float]]:

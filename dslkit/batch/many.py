@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Progress = Callable[[Item], object]
 
 CONCURRENCY = 8
-_UNFINISHED = frozenset({"errors", "failed"})
+_UNFINISHED: tuple[Verdict, ...] = ("errors", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,17 @@ class BatchResult:
     @property
     def items(self) -> tuple[Item, ...]:
         """All items."""
-        found = {item.item_id: item for item in items_of_run(Ledger(self.home), self.run_id)}
-        return tuple(found[name] for name in self.ids)
+        return self._with()
 
     @property
     def unfinished(self) -> tuple[Item, ...]:
         """The items that have error findings or failed."""
-        return tuple(item for item in self.items if item.verdict in _UNFINISHED)
+        return self._with(*_UNFINISHED) if any(self.verdicts.get(name) for name in _UNFINISHED) else ()
+
+    def _with(self, *verdicts: Verdict) -> tuple[Item, ...]:
+        """Those with one of the verdicts; all where none is named."""
+        found = {item.item_id: item for item in items_of_run(Ledger(self.home), self.run_id, verdicts)}
+        return tuple(found[name] for name in self.ids if name in found)
 
 
 async def generate_batch(  # noqa: PLR0913 - each is a choice of its own, named by whoever starts a batch

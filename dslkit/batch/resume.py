@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dslkit.batch.recipe import Order, Recipe
     from dslkit.dify.engine import Engine
     from dslkit.ledger import Ledger
-    from dslkit.records import Requirement
+    from dslkit.records import Requirement, Verdict
 
 Redo = Literal["none", "errors", "all"]
 
@@ -48,7 +48,10 @@ _DONE = """
 """
 
 
-_OF_RUN = "SELECT * FROM items WHERE run_id = $run ORDER BY ended_at"
+_OF_RUN = """
+    SELECT * FROM items WHERE run_id = $run AND (list_contains($verdicts, verdict) OR len($verdicts) = 0)
+    ORDER BY ended_at
+"""
 
 
 def key_of(requirement: Requirement, recipe: Recipe, patterns: str, current_plan: str | None = None) -> str:
@@ -176,12 +179,12 @@ def _revisited(item: Item, requirement: Requirement, order: Order, engine: Engin
     return reconsider(item, requirement, order, engine)
 
 
-def items_of_run(ledger: Ledger, run_id: str) -> Iterator[Item]:
-    """The items of a run, in the order in which they ended."""
-    return _items(ledger, _OF_RUN, {"run": run_id})
+def items_of_run(ledger: Ledger, run_id: str, verdicts: Iterable[Verdict] = ()) -> Iterator[Item]:
+    """The items of a run, in the order in which they ended; those with one of ``verdicts``, where any is named."""
+    return _items(ledger, _OF_RUN, {"run": run_id, "verdicts": list(verdicts)})
 
 
-def _items(ledger: Ledger, query: str, values: Mapping[str, str]) -> Iterator[Item]:
+def _items(ledger: Ledger, query: str, values: Mapping[str, object]) -> Iterator[Item]:
     cursor = ledger.snapshot().execute(query, values)
     names = [column[0] for column in cursor.description or ()]
     while rows := cursor.fetchmany(1000):

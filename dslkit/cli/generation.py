@@ -94,7 +94,7 @@ def batch(
 ) -> None:
     """Make one workflow a requirement; what an earlier run finished is not paid again."""
     from dslkit.batch.requirements import load
-    from dslkit.cli.items import items_of, tell_items
+    from dslkit.cli.items import tell_items
     from dslkit.ledger import Ledger
 
     settings = _ready(model)
@@ -119,15 +119,14 @@ def batch(
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C, and SIGTERM as the notebook's engine takes it
         say("Stopped. What was answered is kept: the same command goes on from here.")
         raise typer.Exit(int(stop.code or 1) if isinstance(stop, SystemExit) else _INTERRUPTED) from None
-    ledger = Ledger(settings.home)
-    items = items_of(ledger, run_id, [requirement.id for requirement in requirements])
-    tell_items(items, ledger.usage(run=run_id), problem=str(problem or ""))
-    if report and items:
-        put(f"report {_report(settings, run_id, [item['reused_from'] for item in items])}")
+    order = (requirement.id for requirement in requirements)
+    outcome = tell_items(Ledger(settings.home), run_id, order, problem=str(problem or ""))
+    if report and outcome.items:
+        put(f"report {_report(settings, run_id, outcome.origins)}")
     if problem:
-        left = len(requirements) - len(items)
+        left = len(requirements) - outcome.items
         complain(DslkitError(f"{problem}\n{left} of {len(requirements)} items were left undone.") if left else problem)
-    raise typer.Exit(int(bool(problem) or any(item["verdict"] in {"errors", "failed"} for item in items)))
+    raise typer.Exit(int(bool(problem) or outcome.unfinished > 0))
 
 
 def generate(
@@ -265,7 +264,7 @@ def _through_notebook(
 
 def _report(settings: Settings, run_id: str, origins: Sequence[str | None]) -> Path:
     """The report of the run; where another run did all of it before, that one's: this one has nothing to say."""
-    first, *others = set(origins)
+    first, *others = origins
     if first and not others and _report_of(settings, first).is_file():
         return _report_of(settings, first)
     from dslkit.report import write

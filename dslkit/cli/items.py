@@ -3,32 +3,77 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dslkit.cli.terminal import put, put_table, say, usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
 
     from dslkit.ledger import Ledger
-    from dslkit.ledger.queries import UsageTotals
 
+MOST_SHOWN = 200  # a longer table is no help on a terminal
 _COLUMNS = ("id", "verdict", "engine", "errors", "warnings", "tokens", "cost", "seconds")
+_UNFINISHED = ("errors", "failed")
 _OWN_RUN = "SELECT run_id FROM runs WHERE pid = $pid ORDER BY started_at DESC LIMIT 1"
+_EXACT = """CASE WHEN coalesce(inputs_exact, outputs_exact) IS NOT NULL
+    THEN coalesce(inputs_exact, true) AND coalesce(outputs_exact, true) END"""
+_COUNTS = f"""
+    SELECT verdict, count(*), count(reused_from), count(*) FILTER ({_EXACT}), count({_EXACT}),
+        count(*) FILTER (related_nodes_held), count(related_nodes_held)
+    FROM items WHERE run_id = $run GROUP BY verdict ORDER BY count(*) DESC, verdict
+"""  # noqa: S608 - our own text
+_ORIGINS = "SELECT DISTINCT reused_from FROM items WHERE run_id = $run LIMIT 2"
+_CHOSEN = (
+    "SELECT item_id FROM items WHERE run_id = $run AND list_contains($verdicts, verdict) ORDER BY ended_at LIMIT $most"
+)
+# The ids are chosen before: the findings of all items together may be more than memory likes.
 _ITEMS = """
     SELECT item_id, verdict, engine, error_findings, warning_findings, tokens, cost_usd, calls, seconds, reused_from,
-        error_message, related_nodes_held,
-        CASE WHEN coalesce(inputs_exact, outputs_exact) IS NOT NULL
-            THEN coalesce(inputs_exact, true) AND coalesce(outputs_exact, true) END AS names_exact
+        error_message
     FROM items LEFT JOIN (
         SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
             sum(cost_usd) AS cost_usd
-        FROM calls WHERE run_id = $run GROUP BY item_id
+        FROM calls WHERE run_id = $run AND list_contains($ids, item_id) GROUP BY item_id
     ) USING (item_id)
-    WHERE run_id = $run
+    WHERE run_id = $run AND list_contains($ids, item_id)
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the items of a run came to.
+
+    ``exact`` and ``related`` are pairs: how many held what was expected of names and nodes, and of how many it was
+    expected.  ``origins`` are two, at most, of the runs that items were taken from; None is this one.
+    """
+
+    verdicts: Mapping[str, int]
+    reused: int
+    exact: tuple[int, int]
+    related: tuple[int, int]
+    origins: tuple[str | None, ...]
+
+    @property
+    def items(self) -> int:
+        """How many there are."""
+        return sum(self.verdicts.values())
+
+    @property
+    def unfinished(self) -> int:
+        """How many have error findings or failed."""
+        return sum(self.verdicts.get(verdict, 0) for verdict in _UNFINISHED)
+
+    def __str__(self) -> str:
+        parts = [f"{count} {verdict}" for verdict, count in self.verdicts.items()]
+        parts += [f"{self.reused} of them reused"] if self.reused else []
+        judged = ((self.exact, "exact names"), (self.related, "all related nodes"))
+        parts += [f"{held} of {asked} with {words}" for (held, asked), words in judged if asked]
+        return f"{self.items} items: {', '.join(parts) or 'none'}"
 
 
 def own_run(ledger: Ledger) -> str:
@@ -43,28 +88,50 @@ def verdicts_so_far(ledger: Ledger) -> dict[str, int]:
     return dict(ledger.snapshot().execute(query, {"pid": os.getpid()}).fetchall())
 
 
-def items_of(ledger: Ledger, run_id: str, order: Sequence[str]) -> list[dict[str, Any]]:
-    """The items of a run, with what their calls used, in the order given by their ids."""
-    cursor = ledger.snapshot().execute(_ITEMS, {"run": run_id})
-    names = [column[0] for column in cursor.description or ()]
-    place = {item_id: number for number, item_id in enumerate(order)}
-    items = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return sorted(items, key=lambda item: place.get(item["item_id"], len(place)))
+def tell_items(ledger: Ledger, run_id: str, order: Iterable[str], *, problem: str = "") -> Outcome:
+    """A table in the order given by ids, why each failed item failed, and one line that sums it all up.
 
-
-def tell_items(items: Sequence[dict[str, Any]], spent: UsageTotals, *, problem: str = "") -> None:
-    """A table, why each failed item failed, and one line that sums it all up.
-
-    What is the ``problem`` of the whole batch is told of that, not of the item that met it as well.
+    Where there are more than MOST_SHOWN, the table has the unfinished ones alone.  What is the ``problem`` of the whole
+    batch is told of that, not of the item that met it as well.
     """
+    snapshot = ledger.snapshot()
+    outcome = _outcome(snapshot, run_id)
+    verdicts = list(outcome.verdicts) if outcome.items <= MOST_SHOWN else list(_UNFINISHED)
+    items = _items(snapshot, run_id, verdicts, order)
     put_table(_COLUMNS, [_line(item) for item in items])
     for item in items:
         if item["verdict"] == "failed" and item["error_message"] != problem:
             say(f"{item['item_id']}: {item['error_message']}")
-    put(
-        f"{len(items)} items: {', '.join(_counts(items)) or 'none'}; "
-        f"{spent.total_requests} calls, {spent.total_tokens:,} tokens, {spent.cost}"
+    if outcome.items > len(items):
+        query = f"SELECT item_id, verdict, engine, error_findings FROM items WHERE run_id = '{run_id}'"  # noqa: S608 - to be read
+        say(f'{outcome.items - len(items):,} more items are not shown; all are in the ledger: dslkit sql "{query}"')
+    spent = ledger.usage(run=run_id)
+    put(f"{outcome}; {spent.total_requests} calls, {spent.total_tokens:,} tokens, {spent.cost}")
+    return outcome
+
+
+def _outcome(snapshot: DuckDBPyConnection, run_id: str) -> Outcome:
+    rows = snapshot.execute(_COUNTS, {"run": run_id}).fetchall()
+    reused, exact, named, related, noded = (sum(row[place] for row in rows) for place in range(2, 7))
+    return Outcome(
+        verdicts={row[0]: row[1] for row in rows},
+        reused=reused,
+        exact=(exact, named),
+        related=(related, noded),
+        origins=tuple(row[0] for row in snapshot.execute(_ORIGINS, {"run": run_id}).fetchall()),
     )
+
+
+def _items(
+    snapshot: DuckDBPyConnection, run_id: str, verdicts: Sequence[str], order: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Items with such verdicts, with what their calls used; at most MOST_SHOWN."""
+    chosen = snapshot.execute(_CHOSEN, {"run": run_id, "verdicts": verdicts, "most": MOST_SHOWN}).fetchall()
+    ids = {row[0] for row in chosen}
+    cursor = snapshot.execute(_ITEMS, {"run": run_id, "ids": list(ids)})
+    names = [column[0] for column in cursor.description or ()]
+    found = {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+    return [found[item_id] for item_id in order if item_id in ids]
 
 
 def _line(item: dict[str, Any]) -> tuple[object, ...]:
@@ -80,15 +147,3 @@ def _line(item: dict[str, Any]) -> tuple[object, ...]:
         usd(Decimal(0) if free else item["cost_usd"]),
         f"{item['seconds']:.1f}",
     )
-
-
-def _counts(items: Sequence[dict[str, Any]]) -> Iterator[str]:
-    for verdict, count in Counter(item["verdict"] for item in items).most_common():
-        yield f"{count} {verdict}"
-    reused = sum(bool(item["reused_from"]) for item in items)
-    if reused:
-        yield f"{reused} of them reused"
-    for column, words in (("names_exact", "exact names"), ("related_nodes_held", "all related nodes")):
-        judged = [item[column] for item in items if item[column] is not None]
-        if judged:
-            yield f"{sum(judged)} of {len(judged)} with {words}"

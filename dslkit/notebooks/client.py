@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENDINGS = (DeadKernelError, CellTimeoutError, KeyboardInterrupt, SystemExit)
-PRINTED_MOST = 10_000_000  # characters kept of what one cell prints; more, and no browser opens the notebook
+# Characters kept of what one cell prints, and of each form of a result; more, and no browser opens the notebook.
+PRINTED_MOST = 10_000_000
+_RESULTS = {"execute_result", "display_data", "update_display_data"}
 _IOPUB_PATIENCE_S = 60  # a cell that printed 100 MB needs more than nbclient's 4 s to hand it over
 
 
@@ -66,9 +68,11 @@ class TruthfulClient(PapermillNotebookClient):  # type: ignore[misc]  # papermil
         return done
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
-        """Take in a message of the kernel; of what a cell prints only the first PRINTED_MOST characters."""
+        """Take in a message of the kernel; of what a cell prints or shows only the first PRINTED_MOST characters."""
         if msg["msg_type"] == "stream" and not self._clip(msg["content"], cell_index):
             return None
+        if msg["msg_type"] in _RESULTS:
+            _clip_result(msg["content"]["data"])
         output: NotebookNode | None = super().process_message(msg, cell, cell_index)
         return output
 
@@ -116,6 +120,15 @@ class TruthfulManager(NotebookExecutionManager):  # type: ignore[misc]  # paperm
         self.complete_pbar()
         self.cleanup_pbar()
         self.save()
+
+
+def _clip_result(data: dict[str, Any]) -> None:
+    """Shorten a result's text; a picture or page that is too long is left out, since a part of it is worth nothing."""
+    for kind, whole in list(data.items()):
+        if isinstance(whole, str) and len(whole) > PRINTED_MOST:
+            del data[kind]
+            kept = whole[:PRINTED_MOST] if kind == "text/plain" else data.get("text/plain", "")
+            data["text/plain"] = f"{kept}\n[dslkit: {kind} of {len(whole):,} characters; the rest was left out]\n"
 
 
 def text_of(nb: NotebookNode) -> str:

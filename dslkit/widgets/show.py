@@ -22,15 +22,25 @@ if TYPE_CHECKING:
     Runs = str | Iterable[str]
 
 MOST_BARS = 30
+MOST_ITEMS = 200  # rows of a table that a browser shows at ease; of more items, those that want attention
 
+# The ids are chosen before: the findings of all items together may be more than memory likes.
+_COUNT = "SELECT count(*) AS items FROM items WHERE run_id = $run"
+_CHOSEN = """
+  SELECT item_id FROM items WHERE run_id = $run AND (verdict IN ('errors', 'failed') OR $all)
+  ORDER BY started_at, item_id LIMIT $most
+"""
 _ITEMS = """
   SELECT item_id, verdict, engine, artefact, seconds, error_findings, warning_findings, rounds, reused_from,
     error_message, coalesce(calls, 0) AS calls, tokens, cost_usd
   FROM items LEFT JOIN (
     SELECT item_id, count(DISTINCT call_id) AS calls, sum(input_tokens + output_tokens)::BIGINT AS tokens,
       sum(cost_usd) AS cost_usd
-    FROM calls WHERE run_id = $run GROUP BY item_id) USING (item_id)
-  WHERE run_id = $run ORDER BY started_at, item_id
+    FROM calls WHERE run_id = $run AND list_contains($ids, item_id) GROUP BY item_id) USING (item_id)
+  WHERE run_id = $run AND list_contains($ids, item_id) ORDER BY started_at, item_id
+"""
+_SLOWEST = """
+  SELECT item_id, verdict, seconds FROM items WHERE run_id = $run ORDER BY seconds DESC, item_id LIMIT $most
 """
 _STAGES = """
   SELECT coalesce(stage, '(none)') AS stage, request_model, count(DISTINCT call_id) AS calls,
@@ -111,8 +121,13 @@ def ran(item: Item) -> str:
 
 
 def items(run_id: str, *, home: Path | None = None) -> Shown:
-    """The items of a run: verdict, findings, tokens, cost, seconds, and the file of each."""
-    rows = rows_of(_ITEMS, {"run": run_id}, home)
+    """The items of a run: verdict, findings, tokens, cost, seconds, and the file of each.
+
+    Of more than MOST_ITEMS those with errors and those that failed.
+    """
+    count = rows_of(_COUNT, {"run": run_id}, home)[0]["items"]
+    chosen = rows_of(_CHOSEN, {"run": run_id, "all": count <= MOST_ITEMS, "most": MOST_ITEMS}, home)
+    rows = rows_of(_ITEMS, {"run": run_id, "ids": [row["item_id"] for row in chosen]}, home)
     titles = ("Item", "Verdict", "Engine", "Findings", "Tokens", "Cost", "Seconds", "File")
     numbers = frozenset({"Tokens", "Cost", "Seconds"})
     lines = [
@@ -129,7 +144,12 @@ def items(run_id: str, *, home: Path | None = None) -> Shown:
         for row in rows
     ]
     text = "\n".join(f"{row['item_id']}: {row['verdict']} ({row['engine']}), {_findings(row)}" for row in rows)
-    return Shown(markup.table(titles, lines, numbers=numbers), text or "No items.")
+    if count == len(rows):
+        return Shown(markup.table(titles, lines, numbers=numbers), text or "No items.")
+    shown = markup.table(titles, lines, numbers=numbers) if lines else Markup("")
+    query = f"SELECT item_id, verdict, engine FROM items WHERE run_id = '{run_id}'"  # noqa: S608 - to be read
+    note = f'{count - len(rows):,} more items are in the ledger: dslkit sql "{query}"'
+    return Shown(shown + Markup('<p class="quiet">{}</p>').format(note), f"{text}\n{note}".lstrip())
 
 
 def by_mode(runs: Runs, *, home: Path | None = None) -> tuple[Mode, ...]:
@@ -189,12 +209,12 @@ def cost(run_id: str, *, home: Path | None = None) -> Shown:
 
 def seconds(run_id: str, *, home: Path | None = None) -> Shown:
     """A chart of how long each item took, the slowest first, in the colour of its verdict."""
-    rows = sorted(rows_of(_ITEMS, {"run": run_id}, home), key=lambda row: -row["seconds"])
+    rows = rows_of(_SLOWEST, {"run": run_id, "most": MOST_BARS}, home)
     shown = [
         (row["item_id"], row["seconds"], markup.VERDICTS[row["verdict"]][1], formats.seconds(row["seconds"]))
-        for row in rows[:MOST_BARS]
+        for row in rows
     ]
-    rest = len(rows) - len(shown)
+    rest = rows_of(_COUNT, {"run": run_id}, home)[0]["items"] - len(rows)
     note = Markup('<p class="quiet">And {} quicker ones.</p>').format(rest) if rest else Markup("")
     text = "\n".join(f"{name}: {took}" for name, _, _, took in shown)
     return Shown(markup.bars(shown, label="seconds of each item") + note, text or "No items.")

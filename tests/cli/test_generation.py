@@ -42,6 +42,23 @@ def test_batch(dslkit: Dslkit, wishes: str) -> None:
     assert "; 0 calls, 0 tokens" in again.out
 
 
+def test_a_long_batch_shows_what_is_unfinished_and_how_to_see_the_rest(
+    dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts are of all items."""
+    monkeypatch.setattr("dslkit.cli.items.MOST_SHOWN", 1)
+    Path("flows/a.yml").mkdir(parents=True)
+    done = dslkit("batch", wishes, "--out", "flows", *DIRECT)
+    assert done.code == 1
+    _, only, total = done.out.splitlines()
+    assert only.split()[:2] == ["a", "failed"]
+    assert total.startswith("2 items: 1 clean, 1 failed, 1 of 1 with exact names; 2 calls")
+    assert "a: [Errno" in done.err
+    told = re.search(r'1 more items are not shown; .*: dslkit sql "(.*)"', done.err)
+    assert told is not None
+    assert {"a", "b"} <= set(dslkit("sql", told[1]).out.split())
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_run_that_did_nothing_names_the_report_of_the_one_that_did(
     dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch, *, there: bool

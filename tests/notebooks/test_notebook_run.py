@@ -237,6 +237,21 @@ def test_what_a_cell_prints_is_kept_up_to_a_limit(
     assert text.endswith("after\n")
 
 
+def test_what_a_cell_results_in_is_kept_up_to_a_limit(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text is cut; a page is left out, and said to be."""
+    monkeypatch.setattr("dslkit.notebooks.client.PRINTED_MOST", 1000)
+    path = notebook("'a' * 5000", "from IPython.display import HTML, display\ndisplay(HTML('b' * 5000))", "'after'")
+    assert run(path, tmp_path / "out.ipynb").status == "completed"
+    shown: list[Any] = [output["data"] for output in outputs(tmp_path / "out.ipynb")]
+    text, page, after = ("".join(data["text/plain"]) for data in shown)
+    assert 1000 < len(text) < 1100
+    assert "text/plain of 5,002 characters; the rest was left out" in text
+    assert ("text/html" in shown[1], "text/html of 5,000 characters" in page) == (False, True)
+    assert after == "'after'"
+
+
 def test_bytes_that_are_no_text_do_no_harm(notebook: Callable[..., Path], tmp_path: Path) -> None:
     path = notebook(r"import os; os.write(1, b'\xff\x00bytes'); print('text')")
     assert run(path, tmp_path / "out.ipynb").status == "completed"

@@ -37,6 +37,24 @@ def test_a_run_in_tables_and_bars(tmp_path: Path) -> None:
     assert "No call was made" in show.cost(again.run_id).text
 
 
+def test_of_a_long_run_what_is_unfinished_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where the rest is."""
+    monkeypatch.setattr(show, "MOST_ITEMS", 1)
+    (tmp_path / "out" / "two.yml").mkdir(parents=True)
+    wanted = [Requirement(id=name, messages=(f"Translate a text (variable {name})",)) for name in ("one", "two")]
+    result = asyncio.run(generate_batch(wanted, out=tmp_path / "out", engine=False))
+    items = show.items(result.run_id)
+    assert "two: failed" in items.text
+    assert "one: " not in items.text
+    assert "1 more items are in the ledger: dslkit sql" in items.text
+    assert result.run_id in items.html
+    (tmp_path / "out" / "two.yml").rmdir()
+    again = asyncio.run(generate_batch(wanted, out=tmp_path / "out", engine=False))
+    assert "2 more items" in show.items(again.run_id).text
+    monkeypatch.setattr(show, "MOST_BARS", 1)
+    assert "And 1 quicker ones" in show.seconds(again.run_id).html
+
+
 def test_findings_are_shown_with_their_remedy_and_escaped() -> None:
     finding = Finding(code="x", severity="error", message=HOSTILE, remedy="Name it.", node="n1")
     moment = datetime(2026, 1, 1, tzinfo=UTC)
