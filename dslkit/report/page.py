@@ -119,7 +119,7 @@ class Report:
         """This period or run, or the last days, against what came before; None where there is nothing to compare."""
         if self.overview.sums.attempts == self.overview.sums.offline:
             return None
-        return trend.trend(self.views, self.scope, self.overview.sums, self.end)
+        return trend.trend(self.facts, self.overview.sums, self.end)
 
     @cached_property
     def runs(self) -> runs.Runs:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from dslkit.analysis.compare import Comparison
     from dslkit.analysis.scope import Views
+    from dslkit.report.facts import Facts
     from dslkit.report.values import Sums
 
 LATELY = timedelta(days=7)
@@ -41,17 +42,19 @@ class Trend:
     comparison: Comparison
 
 
-def trend(views: Views, scope: Scope, sums: Sums, end: datetime) -> Trend | None:
+def trend(facts: Facts, sums: Sums, end: datetime) -> Trend | None:
     """A period against the one before it, a run against the last one on its model, else the last days recorded.
 
     None where there is nothing to hold against: no earlier call or item, or less than two days of history.
     """
-    found = _run(views, scope) if scope.run else _period(scope, sums, end)
+    scope = facts.scope
+    found = _run(facts.views, scope) if scope.run else _period(scope, sums, end)
     if found is None:
         return None
     before, lately, names = found
     try:
-        return Trend(*names, compare(views, before, lately))
+        both = facts.items if scope.run is None and scope.since is None else None
+        return Trend(*names, compare(facts.views, before, lately, gathered=both))
     except UsageError:  # nothing is recorded on one side
         return None
 
