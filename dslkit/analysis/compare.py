@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dslkit.analysis import intervals
+from dslkit.analysis.scope import IN_SCOPE, UNPRICED
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,15 +100,9 @@ class Comparison:
     changes: tuple[Change, ...]
 
 
-_SCOPED = """
-  ($run IS NULL OR run_id = $run)
-  AND ($since IS NULL OR coalesce(started_at, ended_at) >= $since)
-  AND ($until IS NULL OR coalesce(started_at, ended_at) < $until)
-"""
-_UNKNOWN = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
 _ITEMS = f"""
-  WITH made AS (FROM items WHERE {_SCOPED}), spent AS (
-    SELECT run_id, item_id, sum(cost_usd) AS cost, count(*) FILTER ({_UNKNOWN}) AS unpriced,
+  WITH made AS (FROM items WHERE {IN_SCOPE}), spent AS (
+    SELECT run_id, item_id, sum(cost_usd) AS cost, count(*) FILTER ({UNPRICED}) AS unpriced,
       coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens, count(*) FILTER (attempt = 1) AS calls
     FROM calls WHERE run_id IN (SELECT run_id FROM made) AND item_id IS NOT NULL GROUP BY run_id, item_id)
   SELECT item_id, verdict = 'working', CASE WHEN coalesce(unpriced, 0) = 0 THEN coalesce(cost, 0) END,
@@ -117,15 +112,15 @@ _ITEMS = f"""
 _GATHERED = f"""
   SELECT item_id, verdict = 'working', CASE WHEN unpriced = 0 THEN coalesce(cost_usd, 0) END,
     tokens, calls, seconds, reused_from IS NOT NULL, model
-  FROM {{table}} WHERE {_SCOPED} ORDER BY run_id, item_id
+  FROM {{table}} WHERE {IN_SCOPE} ORDER BY run_id, item_id
 """
 _CALLS = f"""
   SELECT count(*), count(*) FILTER (outcome IN ('error', 'cancelled')), coalesce(sum(cost_usd), 0),
-    count(*) FILTER ({_UNKNOWN}),
+    count(*) FILTER ({UNPRICED}),
     coalesce(array_agg(latency_s ORDER BY latency_s)
       FILTER (outcome = 'ok' AND NOT cache_hit AND latency_s IS NOT NULL), []),
     coalesce(list_sort(array_agg(DISTINCT request_model) FILTER (request_model IS NOT NULL)), [])
-  FROM calls WHERE {_SCOPED}
+  FROM calls WHERE {IN_SCOPE}
 """
 
 

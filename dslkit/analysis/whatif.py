@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dslkit.analysis.rates import Rates, rates_of
+from dslkit.analysis.scope import IN_SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +21,16 @@ if TYPE_CHECKING:
 
 BATCH = "batch"  # the tier of calls that may wait for a day
 
-_USED = """
+_USED = f"""
   SELECT provider_name, coalesce(response_model, request_model) AS model, count(*),
     sum(input_tokens)::BIGINT, sum(coalesce(cache_read_input_tokens, 0))::BIGINT,
     sum(coalesce(cache_creation_input_tokens, 0))::BIGINT, sum(output_tokens)::BIGINT,
     sum(coalesce(reasoning_output_tokens, 0))::BIGINT, sum(cost_usd), count(*) FILTER (cost_usd IS NULL)
   FROM calls
   WHERE NOT cache_hit AND input_tokens IS NOT NULL AND output_tokens IS NOT NULL
-    AND ($run IS NULL OR run_id = $run)
-    AND ($since IS NULL OR coalesce(started_at, ended_at) >= $since)
-    AND ($until IS NULL OR coalesce(started_at, ended_at) < $until)
+    AND {IN_SCOPE}
   GROUP BY ALL ORDER BY sum(cost_usd) DESC NULLS LAST, count(*) DESC, model
-"""
+"""  # noqa: S608 - constants; every value from outside is bound
 
 
 @dataclass(frozen=True, slots=True)

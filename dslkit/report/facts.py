@@ -12,19 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dslkit.analysis.scope import IN_SCOPE, UNPRICED
+
 if TYPE_CHECKING:
     from dslkit.analysis.scope import Rows, Scope, Views
 
-_IN_SCOPE = """
-  ($run IS NULL OR run_id = $run)
-  AND ($since IS NULL OR coalesce(started_at, ended_at) >= $since)
-  AND ($until IS NULL OR coalesce(started_at, ended_at) < $until)
-"""
-_SCOPED = f"WITH scoped AS (SELECT *, coalesce(started_at, ended_at) AS begun FROM calls WHERE {_IN_SCOPE})"
+_SCOPED = f"WITH scoped AS (SELECT *, coalesce(started_at, ended_at) AS begun FROM calls WHERE {IN_SCOPE})"
 
-# These three, and attempts refused before any token was read (which cost nothing), are all that has no cost:
-# tokens whose price is not known, no answer and no status, and an outcome that was never written.
-UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
+# What has no cost: tokens whose price is not known, no answer and no status (this), an outcome that was never written,
+# and attempts refused before any token was read, which cost nothing.
 _UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
   AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
 
@@ -67,7 +63,7 @@ _CELLS = f"""{_SCOPED}, marked AS (
   FROM marked GROUP BY request_model, stage, run_id, tags
 """
 _ITEMS = f"""
-  WITH scoped AS (FROM items WHERE {_IN_SCOPE}), spent AS (
+  WITH scoped AS (FROM items WHERE {IN_SCOPE}), spent AS (
     SELECT run_id, item_id, count(*) FILTER (attempt = 1) AS calls, sum(cost_usd) AS cost_usd,
       coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens,
       count(*) FILTER ({UNPRICED}) AS unpriced

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from dslkit.analysis.estimate import in_hindsight
 from dslkit.analysis.history import made_items, past_items
+from dslkit.analysis.scope import UNPRICED
 from dslkit.analysis.whatif import Change, what_if
 from dslkit.report import formats
-from dslkit.report.facts import UNPRICED
 from dslkit.report.key_figures import at_least
 from dslkit.report.markup import Cell, Column, Table, sentence, shorten, table
 from dslkit.settings import OFFLINE_MODEL
