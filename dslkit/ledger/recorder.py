@@ -57,6 +57,7 @@ class LedgerRecorder:
         self._prices = prices or Prices()
         self._now = now
         self._folder = folder
+        self._compacts = True
         self._journal = Journal(
             folder.journal, self._head, self._carry, sealed=self._compact_behind, segment_bytes=segment_bytes
         )
@@ -148,9 +149,13 @@ class LedgerRecorder:
         """At the end of the process: as ``close``, but leave compaction to others."""
         self._journal.close()
 
+    def leave_compaction(self) -> None:
+        """From now on, let another process compact: one that has DuckDB loaded, which takes some 45 MB."""
+        self._compacts = False
+
     def compact_if_due(self) -> None:
         """Take segments into parts when many have gathered; whoever comes by does it, for all."""
-        if not _is_due(self._folder):
+        if not self._compacts or not _is_due(self._folder):
             return
         from dslkit.ledger.compaction import compact  # noqa: PLC0415 - duckdb loads in 0.13 s, and most often none is due
 
