@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dslkit.cli.parameters import NotebookCommand, given_parameters
 from dslkit.cli.telemetry import observed
 from dslkit.cli.terminal import put, say
 from dslkit.errors import UsageError
@@ -22,7 +23,8 @@ engine_app = typer.Typer(help="Dify's own engine, in an environment of its own."
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (run, report, compare):
+    app.command(cls=NotebookCommand)(run)
+    for verb in (report, compare):
         app.command()(verb)
     app.add_typer(engine_app, name="engine")
 
@@ -126,19 +128,3 @@ def with_folder(file: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{file.parent}: no such folder can be made ({error.strerror}). Choose another.") from None
     return file
-
-
-def given_parameters(names: list[str], values: list[str]) -> dict[str, str]:
-    """``-p NAME VALUE``, as papermill has it, or ``-p NAME=VALUE``.  The parser leaves VALUE among the arguments."""
-    left = iter(values)
-    given: dict[str, str] = {}
-    for name in names:
-        before, equals, after = name.partition("=")
-        value = after if equals else next(left, None)
-        if value is None or not before:
-            raise UsageError(f"-p {name} lacks its value: write -p NAME VALUE.")
-        given[before] = value
-    rest = list(left)
-    if rest:
-        raise UsageError(f"{rest[0]!r} belongs to no parameter: the notebook comes first, then each -p NAME VALUE.")
-    return given

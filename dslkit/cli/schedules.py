@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dslkit.cli.operations import given_parameters
+from dslkit.cli.parameters import NotebookCommand, given_parameters
 from dslkit.cli.terminal import put, put_table, say
 from dslkit.errors import UsageError
 
@@ -33,7 +33,7 @@ class SchedulerName(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Register the verb."""
-    app.command()(schedule)
+    app.command(cls=NotebookCommand)(schedule)
 
 
 def schedule(

@@ -16,31 +16,41 @@ if TYPE_CHECKING:
 
 PARAMETERS_TAG = "parameters"
 FORMAT = 4
+SUFFIX = ".ipynb"
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _CHECKOUT = Path(__file__).parents[2] / "notebooks"
 
 
-def find(name: str) -> Path:
+def find(name: str, *, data: bool = False) -> Path:
     """The path of a notebook or its data: a path that exists (also a folder), or the name of a file that ships here.
 
-    ``generate_batch`` and ``generate_batch.ipynb`` are the same.
+    ``generate_batch`` and ``generate_batch.ipynb`` are the same.  ``data`` says that no notebook is looked for.
 
     Raises:
-        UsageError: there is no such file; lists those that ship.
+        UsageError: there is no such file; lists those of its kind that ship.
     """
     wanted = Path(name)
-    for candidate in (wanted, wanted.with_name(f"{wanted.name}.ipynb")):
+    for candidate in (wanted, wanted.with_name(f"{wanted.name}{SUFFIX}")):
         if candidate.is_file():
             return candidate
-    ours = {path.name: path for folder in (_CHECKOUT, _SHIPPED) for path in folder.glob("*") if path.is_file()}
     if wanted.parent == Path():
-        for candidate_name in (name, f"{name}.ipynb"):
+        ours = shipped(data=True) | shipped(data=False)
+        for candidate_name in (name, f"{name}{SUFFIX}"):
             if candidate_name in ours:
                 return ours[candidate_name]
     if wanted.is_dir():  # behind the names: a folder "benchmark" does not hide the notebook of that name
         return wanted
-    raise UsageError(f"No file {name!r}: give the path of one, or the name of one of ours ({', '.join(sorted(ours))}).")
+    offered = ", ".join(shipped(data=data))
+    raise UsageError(
+        f"No {'file' if data else 'notebook'} {name!r}: give the path of one, or the name of one of ours ({offered})."
+    )
+
+
+def shipped(*, data: bool) -> dict[str, Path]:
+    """The notebooks that ship, or the data for them, by the names of their files."""
+    files = {path.name: path for folder in (_CHECKOUT, _SHIPPED) for path in folder.glob("*") if path.is_file()}
+    return {name: files[name] for name in sorted(files) if (files[name].suffix != SUFFIX) is data}
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def fit_all(
         except ValueError as error:
             problems.append(f"  {name}: {error}")
     if problems:
-        raise ParameterError("\n".join([f"{notebook} cannot take these parameters:", *problems, *_listing(parameters)]))
+        raise ParameterError("\n".join([f"{notebook} cannot take these parameters:", *problems, *listing(parameters)]))
     return fitted
 
 
@@ -76,7 +76,8 @@ def _fit(known: Mapping[str, Parameter], name: str, value: object) -> object:
     raise ValueError("unknown" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
-def _listing(parameters: Sequence[Parameter]) -> list[str]:
+def listing(parameters: Sequence[Parameter]) -> list[str]:
+    """What a notebook takes, one parameter a line, after a line that says so."""
     if not parameters:
         return ["It takes none: it has no cell tagged 'parameters' with assignments in it."]
     return ["It takes:", *(f"  {parameter}" for parameter in parameters)]

@@ -138,7 +138,7 @@ def test_writing_it_again_keeps_what_was_expected(notebook: Callable[..., Path],
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("missing", "--every", "@daily"), "No file 'missing'"),
+        (("missing", "--every", "@daily"), "No notebook 'missing'"),
         (("story.ipynb",), "Add --every"),
         (("story.ipynb", "--every", "0 25 * * *"), "Bad hour"),
         (("story.ipynb", "--every", "@daily", "-p", "txet", "x"), "did you mean 'text'?"),

@@ -1,0 +1,48 @@
+"""Verbs that run notebooks: their help, and what they refuse before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Dslkit
+
+
+def test_help_names_the_notebooks_that_ship(dslkit: Dslkit) -> None:
+    done = dslkit("run", "--help")
+    assert done.code == 0
+    assert "  generate_batch  Generate a batch of Dify workflows\n" in done.out
+    assert "requirements.jsonl" not in done.out
+
+
+@pytest.mark.parametrize("verb", ["run", "schedule"])
+def test_help_says_what_a_notebook_takes(dslkit: Dslkit, verb: str) -> None:
+    done = dslkit(verb, "generate_batch", "--help")
+    assert done.code == 0
+    assert "It takes:\n  requirements: str = 'requirements.jsonl'  # JSONL" in done.out
+
+
+def test_help_of_no_notebook(dslkit: Dslkit) -> None:
+    """Only notebooks are offered, of which data is none."""
+    done = dslkit("run", "nope", "-h")
+    assert done.code == 2
+    assert "No notebook 'nope'" in done.err
+    assert "monitor.ipynb" in done.err
+    assert "requirements.jsonl" not in done.err
+
+
+@pytest.mark.parametrize("flag", ["-p", "--parameter"])
+def test_a_value_may_be_negative(dslkit: Dslkit, flag: str) -> None:
+    """It is no option: what is wrong with it is its range."""
+    done = dslkit("run", "generate_batch", flag, "budget_usd", "-1", "-p", "model", "offline")
+    assert done.code == 2
+    assert "budget_usd: '-1' does not fit float | None: Input should be greater than or equal to 0" in done.err
+    assert dslkit("runs", "--json").out == "[]\n"
+
+
+def test_a_parameter_without_value(dslkit: Dslkit) -> None:
+    done = dslkit("run", "generate_batch", "-p", "model", "-o", "made.ipynb")
+    assert done.code == 2
+    assert "-p model lacks its value" in done.err
