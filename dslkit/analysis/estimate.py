@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dslkit.analysis.forecast import Asked, Forecast, Speed, forecast
 from dslkit.analysis.history import SAMPLE, past_items
 from dslkit.analysis.rates import rates_of
-from dslkit.batch.first_request import first_requests, frame_of
+from dslkit.batch.first_request import first_requests, frame_of, later_frames
 from dslkit.batch.recipe import Recipe, work_of
 from dslkit.batch.resume import Earlier, key_of, patterns_of
 
@@ -53,6 +53,7 @@ def estimate(
         sizes=first_requests(sample, recipe, home),
         tasks=tuple(one.tags.get("task") for one in sample),
         frame=frame_of(recipe),
+        later=later_frames(recipe),
     )
     history = past_items(ledger.snapshot())
     return Estimate(items=len(requirements), done=done, forecast=_forecast(history, asked, prices, speed, at))
@@ -68,6 +69,7 @@ def in_hindsight(history: Sequence[PastItem], made: Sequence[PastItem], prices: 
         sizes=tuple(one.first_bytes for one in made),
         tasks=tuple(one.task for one in made),
         frame=_frame(first.model, first.mode),
+        later=_later(first.model, first.mode),
     )
     before = [one for one in history if one.ended_at <= first.run_began]
     return _forecast(before, asked, prices, None, first.run_began)
@@ -81,3 +83,8 @@ def _forecast(history: Sequence[PastItem], asked: Asked, prices: Prices, speed: 
 @cache
 def _frame(model: str, mode: Mode) -> int:
     return frame_of(Recipe(model=model, mode=mode))
+
+
+@cache
+def _later(model: str, mode: Mode) -> int:
+    return later_frames(Recipe(model=model, mode=mode))

@@ -31,12 +31,18 @@ NO_ANSWER = 16  # tokens of output below which an item got no answer to speak of
 DRAWS = 2000
 _VALUES = 100_000  # drawn at most, which bounds the time that a large batch takes
 
-# An item that nothing is known of: (median, spread as a factor) of its calls, input tokens for each token of its first
-# request, output tokens and seconds, by mode.  Rough on purpose: it counts as much as `_PRIOR_ROWS` items.
+# An item that nothing is known of: (median, spread as a factor) of its calls, input tokens for each token of the
+# requests that every item makes, output tokens and seconds, by mode.  It is rough and counts as `_PRIOR_ROWS` items.
 _PRIOR: Mapping[str, tuple[tuple[float, float], ...]] = {
     "simple": ((1.2, 1.25), (1.2, 1.25), (700, 1.5), (15, 1.6)),
     "rag": ((1.2, 1.25), (1.2, 1.25), (700, 1.5), (15, 1.6)),
-    "multi_agent": ((3.3, 1.25), (3.3, 1.25), (1500, 1.5), (30, 1.6)),
+    "multi_agent": ((3.3, 1.25), (1.2, 1.25), (1500, 1.5), (30, 1.6)),
+}
+# What is no language model hardly errs, writes less and answers at once; only Dify's engine takes it time.
+_OFFLINE_PRIOR: Mapping[str, tuple[tuple[float, float], ...]] = {
+    "simple": ((1.0, 1.25), (1.0, 1.25), (350, 1.5), (0.5, 2.0)),
+    "rag": ((1.0, 1.25), (1.0, 1.25), (350, 1.5), (0.5, 2.0)),
+    "multi_agent": ((3.0, 1.25), (1.0, 1.25), (550, 1.5), (0.6, 2.0)),
 }
 _PRIOR_ROWS = 8.0
 _PRIOR_SLOPES = (0.0, 0.0, 0.5, 0.3)  # of the logarithms on that of the size
@@ -61,8 +67,9 @@ Bound = Literal["concurrency", "requests", "tokens"]
 class Asked:
     """A batch to be made.  ``sizes`` are bytes of the first request of each item, or of a sample of ``items``.
 
-    ``frame`` is what of them is the same in all of its mode: the prompt around the requirement.  ``tasks`` names for
-    each size the task it belongs to, None where it stands alone.
+    ``frame`` is what of them is the same in all of its mode: the prompt around the requirement; ``later`` counts
+    the same bytes of the requests that every item makes after its first.  ``tasks`` names for each size the task it
+    belongs to, None where it stands alone.
     """
 
     model: str
@@ -71,6 +78,16 @@ class Asked:
     sizes: tuple[int, ...]
     tasks: tuple[str | None, ...]
     frame: int
+    later: int = 0
+
+    def whole(self, size: int) -> int:
+        """Bytes of all requests that every item makes, of its first; each repeats what is asked."""
+        return size + self.later + (_FEWEST_CALLS[self.mode] - 1) * max(0, size - self.frame)
+
+    @property
+    def prior(self) -> tuple[tuple[float, float], ...]:
+        """Median and spread of each target where nothing is known."""
+        return (_OFFLINE_PRIOR if _offline(self.model) else _PRIOR)[self.mode]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +189,8 @@ def _totals(past: Sequence[PastItem], asked: Asked, chance: np.random.Generator)
     new = columns.rows([(asked.model, None, task, size) for task, size in zip(asked.tasks, asked.sizes, strict=True)])
     number = len(asked.sizes)
     times = max(400, min(DRAWS, _VALUES // number))
-    medians = [np.log(median) for median, _ in _PRIOR[asked.mode]]
-    targets = _targets(answered).T - np.array(medians)[:, None]
+    medians = [np.log(median) for median, _ in asked.prior]
+    targets = _targets(answered, asked).T - np.array(medians)[:, None]
     drawn: list[Matrix] = []
     for k, target in enumerate(targets):  # each given those before it: what takes more calls takes more tokens
         whole = np.column_stack([design, *targets[:k]])
@@ -183,15 +200,20 @@ def _totals(past: Sequence[PastItem], asked: Asked, chance: np.random.Generator)
     calls = np.maximum(np.rint(calls), _FEWEST_CALLS[asked.mode])
     silent = chance.beta(0.1 + len(past) - len(answered), 5 + len(answered), times)
     tokens_out *= chance.random((times, number)) >= silent[:, None]
-    tokens_in *= np.array(asked.sizes) / _BYTES_A_TOKEN
+    tokens_in *= np.array([asked.whole(size) for size in asked.sizes]) / _BYTES_A_TOKEN
     totals = np.column_stack([values.sum(axis=1) for values in (calls, tokens_in, tokens_out, seconds)])
     return totals * asked.items / number
 
 
-def _targets(items: Sequence[PastItem]) -> Matrix:
-    """Logarithms of calls, input tokens for each token of the first request, output tokens and seconds."""
+def _targets(items: Sequence[PastItem], asked: Asked) -> Matrix:
+    """Logarithms of calls, input tokens for each token that every item sends, output tokens and seconds."""
     values = [
-        (one.calls, max(1, one.input_tokens) * _BYTES_A_TOKEN / one.first_bytes, one.output_tokens, one.seconds)
+        (
+            one.calls,
+            max(1, one.input_tokens) * _BYTES_A_TOKEN / asked.whole(one.first_bytes),
+            one.output_tokens,
+            one.seconds,
+        )
         for one in items
     ]
     return np.log(np.array(values, dtype=np.float64).reshape(-1, 4))
@@ -229,7 +251,7 @@ class _Columns:
 
     def prior(self, target: int) -> Prior:
         """As `_PRIOR` states it for one of the targets; those before it are columns behind the others."""
-        factor = _PRIOR[self._asked.mode][target][1]
+        factor = self._asked.prior[target][1]
         coefficients = np.zeros(len(self._place) + target)
         coefficients[1] = _PRIOR_SLOPES[target]
         variances = np.array([_VARIANCES[kind] for kind in self._kinds(target)])

@@ -1,11 +1,11 @@
-"""How large the first request of an item will be, without sending it: what a forecast goes by."""
+"""How large the requests of an item will be, without sending them: what a forecast goes by."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, NoReturn
 
-from dslkit.agents import analyse, configure
+from dslkit.agents import Brief, Outline, analyse, configure, outline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dslkit.batch.recipe import Recipe
     from dslkit.knowledge import Pattern
     from dslkit.records import Requirement
+
+TYPICAL_PATTERNS = 6400  # bytes of those that a prompt shows
 
 
 class _AskedError(Exception):
@@ -40,12 +42,31 @@ def frame_of(recipe: Recipe) -> int:
     return _size(("",), recipe)
 
 
+def later_frames(recipe: Recipe) -> int:
+    """Bytes of the requests that follow the first in every item: they ask for nothing and carry no reply.
+
+    The patterns that they show count as `TYPICAL_PATTERNS`, since what would be found is not known here.
+    """
+    if recipe.mode != "multi_agent":
+        return 0
+    brief = Brief(text="", rounds=("",))
+    drawn = configure(
+        _refuse, ("",), (), brief, Outline(text=""), app_mode=recipe.app_mode, complexity=recipe.complexity
+    )
+    return sum(_bytes(asking, recipe) + TYPICAL_PATTERNS for asking in (outline(_refuse, brief), drawn))
+
+
 def _size(messages: Sequence[str], recipe: Recipe, patterns: Sequence[Pattern] = ()) -> int:
     asking: Coroutine[None, None, object]
     if recipe.mode == "multi_agent":
         asking = analyse(_refuse, messages)
     else:
         asking = configure(_refuse, messages, patterns, app_mode=recipe.app_mode, complexity=recipe.complexity)
+    return _bytes(asking, recipe)
+
+
+def _bytes(asking: Coroutine[None, None, object], recipe: Recipe) -> int:
+    """Of the request that an agent is about to send."""
     try:
         asking.send(None)  # an agent awaits nothing before it asks
     except _AskedError as asked:

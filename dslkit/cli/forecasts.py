@@ -105,9 +105,12 @@ def _duration(seconds: float) -> str:
 
 
 def _grounds(ahead: Forecast, model: str) -> str:
+    from dslkit.settings import OFFLINE_MODEL
+
     runs = f"{ahead.runs:,} run{'s' if ahead.runs != 1 else ''}"
     if not ahead.past:
-        learned = "by a rough prior: the ledger holds no item made in this mode"
+        who = model if model == OFFLINE_MODEL else "a language model"
+        learned = f"by a rough prior: the ledger holds no item that {who} made in this mode"
     elif ahead.own < ahead.past:
         learned = f"learned from {ahead.past:,} items of {runs}, {ahead.own:,} of them of {model}"
     else:
