@@ -12,8 +12,6 @@ from dslkit.cli.terminal import put, put_table, say, usd
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from duckdb import DuckDBPyConnection
-
     from dslkit.ledger import Ledger
 
 MOST_SHOWN = 200  # a longer table is no help on a terminal
@@ -94,10 +92,9 @@ def tell_items(ledger: Ledger, run_id: str, order: Iterable[str], *, problem: st
     Where there are more than MOST_SHOWN, the table has the unfinished ones alone.  What is the ``problem`` of the whole
     batch is told of that, not of the item that met it as well.
     """
-    snapshot = ledger.snapshot()
-    outcome = _outcome(snapshot, run_id)
+    outcome = _outcome(ledger, run_id)
     verdicts = list(outcome.verdicts) if outcome.items <= MOST_SHOWN else list(_UNFINISHED)
-    items = _items(snapshot, run_id, verdicts, order)
+    items = _items(ledger, run_id, verdicts, order)
     put_table(_COLUMNS, [_line(item) for item in items])
     for item in items:
         if item["verdict"] == "failed" and item["error_message"] != problem:
@@ -110,7 +107,8 @@ def tell_items(ledger: Ledger, run_id: str, order: Iterable[str], *, problem: st
     return outcome
 
 
-def _outcome(snapshot: DuckDBPyConnection, run_id: str) -> Outcome:
+def _outcome(ledger: Ledger, run_id: str) -> Outcome:
+    snapshot = ledger.snapshot()
     rows = snapshot.execute(_COUNTS, {"run": run_id}).fetchall()
     reused, exact, named, related, noded = (sum(row[place] for row in rows) for place in range(2, 7))
     return Outcome(
@@ -122,10 +120,9 @@ def _outcome(snapshot: DuckDBPyConnection, run_id: str) -> Outcome:
     )
 
 
-def _items(
-    snapshot: DuckDBPyConnection, run_id: str, verdicts: Sequence[str], order: Iterable[str]
-) -> list[dict[str, Any]]:
+def _items(ledger: Ledger, run_id: str, verdicts: Sequence[str], order: Iterable[str]) -> list[dict[str, Any]]:
     """Items with such verdicts, with what their calls used; at most MOST_SHOWN."""
+    snapshot = ledger.snapshot()
     chosen = snapshot.execute(_CHOSEN, {"run": run_id, "verdicts": verdicts, "most": MOST_SHOWN}).fetchall()
     ids = {row[0] for row in chosen}
     cursor = snapshot.execute(_ITEMS, {"run": run_id, "ids": list(ids)})
