@@ -42,7 +42,7 @@ class ItemFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side of a comparison."""
+    """One side of a comparison; ``not_run`` counts clean items that Dify's engine did not run, so cannot be working."""
 
     scope: Scope
     items: tuple[ItemFact, ...]
@@ -53,6 +53,8 @@ class Side:
     failed: int
     unpriced: int
     models: tuple[str, ...]
+    modes: tuple[str, ...]
+    not_run: int
 
     @property
     def working(self) -> int:
@@ -106,12 +108,13 @@ _ITEMS = f"""
       coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) AS tokens, count(*) FILTER (attempt = 1) AS calls
     FROM calls WHERE run_id IN (SELECT run_id FROM made) AND item_id IS NOT NULL GROUP BY run_id, item_id)
   SELECT item_id, verdict = 'working', CASE WHEN coalesce(unpriced, 0) = 0 THEN coalesce(cost, 0) END,
-    coalesce(tokens, 0)::BIGINT, coalesce(calls, 0), seconds, reused_from IS NOT NULL, model
+    coalesce(tokens, 0)::BIGINT, coalesce(calls, 0), seconds, reused_from IS NOT NULL,
+    verdict = 'clean' AND engine = 'not run', mode, model
   FROM made LEFT JOIN spent USING (run_id, item_id) ORDER BY run_id, item_id
 """
 _GATHERED = f"""
   SELECT item_id, verdict = 'working', CASE WHEN unpriced = 0 THEN coalesce(cost_usd, 0) END,
-    tokens, calls, seconds, reused_from IS NOT NULL, model
+    tokens, calls, seconds, reused_from IS NOT NULL, verdict = 'clean' AND engine = 'not run', mode, model
   FROM {{table}} WHERE {IN_SCOPE} ORDER BY run_id, item_id
 """
 _CALLS = f"""
@@ -148,7 +151,7 @@ def _side(views: Views, scope: Scope, gathered: str | None) -> Side:
         raise UsageError(f"The ledger has no call or item {_said(scope)}. `dslkit runs` lists what there is.")
     made = tuple(
         ItemFact(item_id=name, working=works, cost_usd=spent, tokens=tokens, calls=calls, seconds=seconds)
-        for name, works, spent, tokens, calls, seconds, reused, _ in rows
+        for name, works, spent, tokens, calls, seconds, reused, *_ in rows
         if not reused
     )
     return Side(
@@ -161,6 +164,8 @@ def _side(views: Views, scope: Scope, gathered: str | None) -> Side:
         failed=failed,
         unpriced=unpriced,
         models=tuple(models) or tuple(sorted({row[-1] for row in rows})),
+        modes=tuple(sorted({mode for *_, reused, _, mode, _ in rows if not reused})),
+        not_run=sum(idle for *_, reused, idle, _, _ in rows if not reused),
     )
 
 

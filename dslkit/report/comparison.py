@@ -10,7 +10,20 @@ from dslkit.analysis.scope import scope_of
 from dslkit.ledger import Ledger
 from dslkit.report import charts, formats
 from dslkit.report.charts import Span
-from dslkit.report.markup import Block, Cell, Column, Picture, Table, Tone, block, picture, render, style_element, table
+from dslkit.report.markup import (
+    Block,
+    Cell,
+    Column,
+    Picture,
+    Table,
+    Tone,
+    block,
+    picture,
+    render,
+    shorten,
+    style_element,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,6 +75,7 @@ class ComparisonReport:
             ("Reused, not compared", [formats.count(side.reused) for side in sides]),
             ("Spend", [_spend(side) for side in sides]),
             ("Attempts", [formats.count(side.attempts) for side in sides]),
+            ("Modes", [", ".join(side.modes) or formats.UNKNOWN for side in sides]),
             ("Models", [", ".join(side.models) or formats.UNKNOWN for side in sides]),
         )
         rows = [[Cell(name), *(Cell(value) for value in values)] for name, values in lines]
@@ -109,6 +123,15 @@ def _lede(found: Comparison) -> str:
     clear = [change for change in found.changes if changed(change)]
     if not found.changes:
         return "Nothing was made or answered on both sides that could be compared."
+    if found.first.scope == found.second.scope:
+        return "A and B are the same: nothing can differ."
+    told_of = [change for change in found.changes if change.evidence != "too few"]
+    if not told_of:
+        most = max(change.number for change in found.changes)
+        return f"Too few to tell: {most:,} {'pairs' if found.paired else 'on the smaller side'}; {FEWEST} are needed."
+    if len(told_of) < len(found.changes) and not clear:
+        few = f"{len(found.changes) - len(told_of)} of {len(found.changes)} measures ({FEWEST} items are needed)"
+        return f"Too few to tell of {few}; no evidence of a change in the others."
     if not clear:
         return "No evidence of a change in any measure: what differs is within chance."
     return "B against A: " + ", ".join(map(told, clear)) + "."
@@ -127,6 +150,7 @@ def told(change: Change) -> str:
 
 
 def _notices(found: Comparison) -> Iterator[str]:
+    yield from _differences(found)
     if found.paired:
         yield f"Compared item by item: {formats.plural(found.pairs, 'item')} that both sides made."
     elif found.first.items and found.second.items:
@@ -134,6 +158,25 @@ def _notices(found: Comparison) -> Iterator[str]:
     unpriced = found.first.unpriced + found.second.unpriced
     if unpriced:
         yield f"{formats.plural(unpriced, 'call')} of unknown price; the cost of their items is left out."
+
+
+def _differences(found: Comparison) -> Iterator[str]:
+    """What else than chance may be behind a change: the model, the mode, and an engine that ran nothing."""
+    first, second = found.first, found.second
+    kinds = (("Mode", first.modes, second.modes), ("Model", first.models, second.models))
+    apart = [f"{name}: A {_some(a)}, B {_some(b)}" for name, a, b in kinds if a and b and a != b]
+    if apart:
+        yield f"The sides differ in more than chance. {'. '.join(apart)}."
+    for name, side in (("A", first), ("B", second)):
+        if side.not_run:
+            yield (
+                f"{name}: Dify's engine did not run {side.not_run:,} of {formats.plural(len(side.items), 'item')}, "
+                "which had no error. They count as not working, which says nothing of their quality."
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    return formats.some([shorten(name, 40) for name in names])
 
 
 def _name(scope: Scope) -> str:

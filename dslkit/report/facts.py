@@ -71,7 +71,7 @@ _ITEMS = f"""
     WHERE ($run IS NULL OR run_id = $run) AND run_id IS NOT NULL AND item_id IS NOT NULL
     GROUP BY run_id, item_id
   )
-  SELECT run_id, item_id, hash(key) AS key, model, started_at, ended_at, verdict, engine, rounds, reused_from,
+  SELECT run_id, item_id, hash(key) AS key, model, mode, started_at, ended_at, verdict, engine, rounds, reused_from,
     error_message,
     coalesce(calls, 0) AS calls, coalesce(tokens, 0)::BIGINT AS tokens, cost_usd, coalesce(unpriced, 0) AS unpriced,
     seconds
