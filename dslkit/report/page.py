@@ -21,10 +21,11 @@ from dslkit.report.timeline import timeline
 from dslkit.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dslkit.analysis.schedules import Missed
     from dslkit.analysis.scope import Views
+    from dslkit.llm.throttle import Unit
     from dslkit.report.facts import Facts
     from dslkit.report.figures import Dimension, Timing
     from dslkit.report.timeline import Timeline
@@ -49,6 +50,7 @@ class Report:
         now: datetime | None = None,
         prices: Prices | None = None,
         limits: throughput.Limits | None = None,
+        allowed: Mapping[Unit, float] | None = None,
         budgets: throughput.Budgets | None = None,
         missed: Callable[[datetime, datetime], Sequence[Missed]] | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class Report:
         self.scope = scope
         self.prices = prices or Prices()
         self.limits = limits or {}
+        self.allowed = allowed or {}
         self.budgets = budgets or throughput.Budgets()
         self.now = now or datetime.now(UTC)
         self.end = min(scope.until or self.now, self.now)
@@ -188,9 +191,10 @@ class Report:
         if not found:
             return block([])
         units = throughput.drawn(found)
-        charts = [throughput.over_time(found, unit, bucket, self.limits) for unit in units]
+        limits = throughput.in_force(found, self.limits, self.allowed)
+        charts = [throughput.over_time(found, unit, bucket, limits) for unit in units]
         budgets = throughput.budgets(self.facts, self.budgets)
-        return block([*charts, throughput.by_model(found, self.limits), budgets])
+        return block([*charts, throughput.by_model(found, limits), budgets])
 
     def timing(self) -> Block:
         """Latency, time to first chunk and throttle wait: distributions and percentiles."""
@@ -252,11 +256,13 @@ def read(home: str | Path, *, run: str = "", since: str = "", until: str = "") -
     scope = Scope(run or None, instant(since), instant(until))
     settings = load_settings()
     home = Path(home)
+    allowed: dict[Unit, int | None] = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
     return Report(
         Ledger(home).snapshot(),
         scope,
         prices=Prices(settings.prices),
         limits=throughput.limits_of(home / "throttle"),
+        allowed={unit: limit for unit, limit in allowed.items() if limit is not None},
         budgets=throughput.Budgets(settings.budget_per_day_usd, settings.budget_per_run_usd),
         missed=lambda now, first: schedules.missed(home, now, since=first),
     )

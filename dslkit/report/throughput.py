@@ -16,6 +16,7 @@ from dslkit.report import charts, formats
 from dslkit.report.markup import Cell, Column, Picture, Table, picture, shorten, table
 from dslkit.report.spending import label
 from dslkit.report.timeline import SERIES, Bar, Bucket, Timeline, bucket_for
+from dslkit.settings import OFFLINE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,15 @@ def limits_of(folder: Path) -> Limits:
                 name = lane.model, window.unit
                 found[name] = min(limit, found.get(name, limit))
     return found
+
+
+def in_force(found: Sequence[Peaks], held: Limits, allowed: Mapping[Unit, float]) -> Limits:
+    """What the throttle holds of each model; what the settings allow, where it has not had one lately.
+
+    Nothing limits the model that is none.
+    """
+    models = [one.model for one in found if one.model != OFFLINE_MODEL]
+    return {(model, unit): limit for model in models for unit, limit in allowed.items()} | held
 
 
 def bucket_of_minutes(first: datetime, last: datetime) -> Bucket:
@@ -143,7 +153,7 @@ def over_time(found: Sequence[Peaks], unit: Unit, bucket: Bucket, limits: Limits
     return picture(
         Picture(
             caption=_caption(unit, bucket),
-            note="dashed: the limit" if any(held) else "no limit is known here",
+            note="dashed: the limit" if any(held) else _unlimited(shown),
             wide=charts.peaks(timeline, held, charts.WIDE),
             narrow=charts.peaks(timeline, held, charts.NARROW),
             alt=f"Step lines. {_caption(unit, bucket)}. {_spoken(shown, unit, limits)}",
@@ -151,6 +161,11 @@ def over_time(found: Sequence[Peaks], unit: Unit, bucket: Bucket, limits: Limits
             legend=timeline.series,
         )
     )
+
+
+def _unlimited(shown: Sequence[Peaks]) -> str:
+    offline = all(one.model == OFFLINE_MODEL for one in shown)
+    return "no limit applies to the offline stand-in" if offline else "no limit is set"
 
 
 def _caption(unit: Unit, bucket: Bucket) -> str:

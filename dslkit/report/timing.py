@@ -90,6 +90,8 @@ def _absence(timing: Distribution) -> Markup:
         return sentence(f"{title}: none of {formats.plural(timing.marks.count, unit)} had to wait.")
     if timing.timing == "time_to_first_chunk_s":
         return sentence("Time to first chunk: no call was streamed.")
+    if timing.marks.count:
+        return sentence(f"{title}: {formats.plural(timing.marks.count, unit)}, each within a millisecond.")
     return sentence(f"{title}: nothing was measured.")
 
 

@@ -251,14 +251,16 @@ def busiest_by_day(calls: Sequence[Row], unit: str) -> Cells:
     return [[formats.day(at), *map(formats.count, most)] for at, most in shown if any(most)]
 
 
-def busiest_by_model(calls: Sequence[Row]) -> Cells:
+def busiest_by_model(calls: Sequence[Row], allowed: int) -> Cells:
+    """Requests against those that the settings allow a minute; tokens have no limit."""
     names, minutes = busiest(calls)
     cells = []
     for name in names:
         own = [row for row in calls if row["request_model"] == name and not row.get("cache_hit")]
         waited = sum(row["throttle_wait_s"] >= 0.001 for row in own)
-        most = [formats.count(max(minutes[name][unit].values())) for unit in ("requests", "tokens")]
-        cells.append([name, *most, f"{waited:,}|{formats.share(waited, len(own))}"])
+        requests, tokens = (max(minutes[name][unit].values()) for unit in ("requests", "tokens"))
+        against = f"{formats.count(requests)}|{formats.share(requests, allowed)} of {allowed}"
+        cells.append([name, against, formats.count(tokens), f"{waited:,}|{formats.share(waited, len(own))}"])
     return cells
 
 

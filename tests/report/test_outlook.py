@@ -22,7 +22,8 @@ from dslkit.llm.limits import Limits
 from dslkit.pricing import Prices
 from dslkit.report import formats, outlook, read
 from dslkit.report.facts import gather
-from dslkit.report.throughput import Budgets, bucket_of_minutes, budgets, limits_of, over_time, peaks
+from dslkit.report.throughput import Budgets, Peaks, bucket_of_minutes, budgets, in_force, limits_of, over_time, peaks
+from dslkit.report.timeline import Bucket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,9 +156,21 @@ def settings(home: Path):
     return Settings(home=home)
 
 
-def test_no_limit_is_made_up(home) -> None:
+def test_limits_that_no_process_holds_are_those_of_the_settings(home, monkeypatch) -> None:
+    monkeypatch.setenv("DSLKIT_REQUESTS_PER_MINUTE", "40")
     assert limits_of(home / "throttle") == {}
-    assert "no limit is known here" in read(home).limits_used()._repr_html_()
+    shown = read(home).limits_used()._repr_html_()
+    assert "of 40" in shown
+    assert "no limit is set" in shown  # of tokens
+
+
+def test_the_stand_in_has_no_limit() -> None:
+    found = [Peaks("offline", 1, 0, {END: (1, 9)}), Peaks("gpt-4o", 1, 0, {END: (1, 9)})]
+    assert in_force(found, {("gpt-4o", "tokens"): 7}, {"requests": 5, "tokens": 6}) == {
+        ("gpt-4o", "requests"): 5,
+        ("gpt-4o", "tokens"): 7,
+    }
+    assert "no limit applies to the offline stand-in" in over_time(found[:1], "requests", Bucket("minute", 1), {})
 
 
 def test_a_recorded_cost_with_unknown_parts_is_a_lower_bound() -> None:

@@ -120,6 +120,14 @@ def test_unknown_outcomes_are_named(page) -> None:
     assert "3 attempts of unknown outcome" in text
 
 
+def test_answers_within_a_millisecond_are_measured(page) -> None:
+    made = month.make(30, seed=1, runs=1)
+    ends = [replace(end, latency_s=end.latency_s and 0.0004) for end in made.ends]
+    told = page(replace(made, ends=ends))
+    assert "nothing was measured" not in told
+    assert re.search(r"Latency of answered calls: \d+ calls, each within a millisecond", told)
+
+
 def test_many_models(page) -> None:
     made = month.make(900, seed=1, runs=3)
     text = page(replace(made, starts=[replace(s, request_model=f"model-{k % 300}") for k, s in enumerate(made.starts)],
