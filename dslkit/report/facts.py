@@ -71,11 +71,24 @@ _ITEMS = f"""
     WHERE ($run IS NULL OR run_id = $run) AND run_id IS NOT NULL AND item_id IS NOT NULL
     GROUP BY run_id, item_id
   )
-  SELECT run_id, item_id, hash(key) AS key, model, mode, started_at, ended_at, verdict, engine, rounds, reused_from,
+  SELECT run_id, item_id, hash(key) AS key, hash(split_part(key, '-', 1)) AS work, model, mode,
+    started_at, ended_at, verdict, engine, rounds, reused_from,
     error_message,
     coalesce(calls, 0) AS calls, coalesce(tokens, 0)::BIGINT AS tokens, cost_usd, coalesce(unpriced, 0) AS unpriced,
     seconds
   FROM scoped LEFT JOIN spent USING (run_id, item_id)
+"""
+
+# One row for each workflow: an item and those that reused it are one, as it was found to be last.
+_WORKFLOWS = """
+  SELECT * REPLACE (
+    sum(calls) OVER one AS calls, sum(tokens) OVER one AS tokens, sum(cost_usd) OVER one AS cost_usd,
+    sum(unpriced) OVER one AS unpriced, max(seconds) OVER one AS seconds,
+    CASE WHEN NOT bool_or(reused_from IS NULL) OVER one THEN reused_from END AS reused_from)
+  FROM {items}
+  WINDOW one AS (PARTITION BY coalesce(reused_from, run_id), work, item_id)
+  QUALIFY row_number() OVER (PARTITION BY coalesce(reused_from, run_id), work, item_id
+    ORDER BY started_at DESC, run_id DESC) = 1
 """
 
 
@@ -84,7 +97,8 @@ class Facts:
     """One scope of a ledger, gathered.
 
     Tables: ``several``, calls of more than one attempt; ``cells``, sums for each model, stage, run and tags; ``items``,
-    with what all their calls used, also those outside of the period.
+    with what all their calls used, also those outside of the period; ``workflows``, the same with items that were
+    reused counted once.
     """
 
     views: Views
@@ -92,6 +106,7 @@ class Facts:
     several: str
     cells: str
     items: str
+    workflows: str
 
     def ask(self, query: str, **values: Any) -> Rows:
         """A query over the tables."""
@@ -104,8 +119,11 @@ class Facts:
 
 def gather(views: Views, scope: Scope, name: str = "scoped") -> Facts:
     """Fill the tables; ``name`` tells several scopes of one connection apart."""
-    facts = Facts(views, scope, f"{name}_several", f"{name}_cells", f"{name}_items")
+    facts = Facts(views, scope, f"{name}_several", f"{name}_cells", f"{name}_items", f"{name}_workflows")
     for table, query in ((facts.several, _SEVERAL), (facts.cells, _CELLS), (facts.items, _ITEMS)):
         create = f"CREATE OR REPLACE TEMP TABLE {table} AS {query.format(several=facts.several)}"
         views.execute(create, scope.parameters())
+    [(reused,)] = facts.ask(f"SELECT count(reused_from) FROM {facts.items}").fetchall()
+    whole = _WORKFLOWS.format(items=facts.items) if reused else f"FROM {facts.items}"
+    views.execute(f"CREATE OR REPLACE TEMP {'TABLE' if reused else 'VIEW'} {facts.workflows} AS {whole}")
     return facts

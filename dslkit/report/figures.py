@@ -121,22 +121,22 @@ def top_calls(facts: Facts, order: Order, limit: int) -> list[CallRow]:
 
 
 def item_sums(facts: Facts) -> ItemSums:
-    """Items by verdict."""
-    query = f"""SELECT count(*) AS items,
+    """Items by verdict, those that were reused counted once."""
+    query = f"""SELECT count(*) AS items, (SELECT count(*) FROM {facts.items}) - count(*) AS repeated,
       count(*) FILTER (verdict = 'working') AS working, count(*) FILTER (verdict = 'clean') AS clean,
       count(*) FILTER (verdict = 'errors') AS errors, count(*) FILTER (verdict = 'failed') AS failed,
       count(*) FILTER (verdict = 'clean' AND engine = 'not run') AS not_run,
       count(*) FILTER (reused_from IS NOT NULL) AS reused,
       count(*) FILTER (verdict = 'working' AND reused_from IS NULL) AS fresh_working,
       coalesce(sum(calls), 0)::BIGINT AS calls, coalesce(sum(cost_usd), 0) AS cost_usd,
-      coalesce(sum(unpriced), 0)::BIGINT AS unpriced FROM {facts.items}"""
+      coalesce(sum(unpriced), 0)::BIGINT AS unpriced FROM {facts.workflows}"""
     return _values(ItemSums, facts.ask(query))[0]
 
 
 def items(facts: Facts, limit: int) -> list[ItemRow]:
     """Items that need a look first, then the dearest."""
     columns = ", ".join(name for name in ItemRow.__slots__ if name not in _FOUND)
-    query = f"""SELECT {columns} FROM {facts.items}
+    query = f"""SELECT {columns} FROM {facts.workflows}
       ORDER BY list_position(['failed', 'errors', 'clean', 'working'], verdict), cost_usd DESC NULLS LAST,
         run_id DESC, item_id LIMIT $limit"""
     rows = list(_records(facts.ask(query, limit=limit)))

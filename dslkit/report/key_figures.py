@@ -86,6 +86,8 @@ def _verdict_notes(items: ItemSums) -> list[str]:
     notes = [" · ".join(f"{number:,} {kind}" for number, kind in kinds if number)]
     if items.reused:
         notes.append(f"{items.reused:,} reused from an earlier run")
+    if items.repeated:
+        notes.append(f"reused {formats.plural(items.repeated, 'time')}, counted once")
     return [note for note in notes if note]
 
 

@@ -79,7 +79,7 @@ def in_force(found: Sequence[Peaks], held: Limits, allowed: Mapping[Unit, float]
     Nothing limits the model that is none.
     """
     models = [one.model for one in found if one.model != OFFLINE_MODEL]
-    return {(model, unit): limit for model in models for unit, limit in allowed.items()} | held
+    return {**{(model, unit): limit for model in models for unit, limit in allowed.items()}, **held}
 
 
 def bucket_of_minutes(first: datetime, last: datetime) -> Bucket:

@@ -130,7 +130,10 @@ class ItemRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemSums:
-    """Items by verdict, and the cost of the calls made for them (their run and item id)."""
+    """Items by verdict, and the cost of the calls made for them (their run and item id).
+
+    ``reused`` were made before this scope; ``repeated`` counts records left out, of items reused within it.
+    """
 
     items: int
     working: int
@@ -139,6 +142,7 @@ class ItemSums:
     failed: int
     not_run: int
     reused: int
+    repeated: int
     fresh_working: int
     calls: int
     cost_usd: Decimal

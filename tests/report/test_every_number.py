@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from journals import Row
 
+    from dslkit.records import Item
+
+REUSED = 9  # items
 SCHEDULED = {"schedule": "nightly"}
 
 
@@ -83,7 +86,19 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         replace(made.runs[-1], status="interrupted", tags=SCHEDULED),
     ]
     month.record(replace(made, runs=runs), str(folder))
+    reused = [one for one in made.items if one.verdict == "working"][:REUSED]
+    for later in (1, 2):
+        month.record(
+            replace(made, starts=[], ends=[], runs=[], items=[rerun(one, later) for one in reused]), str(folder)
+        )
     return folder
+
+
+def rerun(item: Item, days: int) -> Item:
+    """The same work asked for again: nothing had to be done."""
+    again = item.ended_at + timedelta(days=days)
+    key, run = f"{item.key}-otherwise", f"again-{days}"
+    return replace(item, run_id=run, key=key, reused_from=item.run_id, started_at=again, ended_at=again)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +113,8 @@ def calls(home) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def items(home) -> list[Row]:
-    return journals.items(home)
+    """Those that were made: what was reused of them is no further workflow."""
+    return [row for row in journals.items(home) if not row.get("reused_from")]
 
 
 def of_model(row: Row) -> list[str]:
@@ -138,7 +154,8 @@ def test_key_figures(page, calls, items) -> None:
     rows = [
         ["Spend", f"≥ {formats.usd(cost)}", *unknown],
         ["Working workflows", f"{works} of {len(items)}",
-         f"{kinds['clean']} clean, not run · {kinds['errors']} with errors · {kinds['failed']} failed"],
+         f"{kinds['clean']} clean, not run · {kinds['errors']} with errors · {kinds['failed']} failed",
+         f"reused {2 * REUSED} times, counted once"],
         ["Cost per working workflow", f"≥ {formats.usd(cost / works)}",
          f"{formats.usd(cost)} {unknown[0]} for {works} workflows made here"],
         ["Calls", formats.count(found["calls"]), formats.plural(retries, "retry", "retries"),

@@ -168,6 +168,27 @@ def test_items(home, scoped) -> None:
         assert row.calls == len({call["call_id"] for call in own})
 
 
+def test_a_workflow_counts_once_and_as_it_was_found_last(tmp_path) -> None:
+    """Made before the engine was there, then found to work; what was made elsewhere is reused here."""
+    made = month.make(60, seed=3, runs=1)
+    items = [replace(one, verdict="clean", engine="not run", key=f"{k}-a") for k, one in enumerate(made.items)]
+    later = items[0].ended_at + timedelta(days=1)
+    again = [
+        replace(one, run_id="again", key=f"{k}-b", verdict="working", engine="succeeded", reused_from=one.run_id,
+                started_at=later, ended_at=later)
+        for k, one in enumerate(items[:2])
+    ]  # fmt: skip
+    month.record(replace(made, items=items), str(tmp_path))
+    month.record(replace(made, starts=[], ends=[], runs=[], items=again), str(tmp_path))
+    views = Ledger(tmp_path).snapshot()
+    every = figures.item_sums(gather(views, Scope()))
+    assert (every.items, every.working, every.clean) == (len(items), 2, len(items) - 2)
+    assert (every.fresh_working, every.reused, every.repeated) == (2, 0, 2)
+    assert len(figures.items(gather(views, Scope()), 10_000)) == len(items)
+    alone = figures.item_sums(gather(views, Scope(run="again"), "alone"))
+    assert (alone.items, alone.working, alone.fresh_working, alone.reused, alone.repeated) == (2, 2, 0, 2, 0)
+
+
 def test_items_that_need_a_look_come_first(home) -> None:
     rows = figures.items(gather(Ledger(home).snapshot(), Scope()), 10_000)
     order = ["failed", "errors", "clean", "working"]
