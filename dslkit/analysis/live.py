@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from dslkit.analysis.runs import TELLS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from decimal import Decimal
@@ -79,7 +81,7 @@ _CALLS = f"SELECT {_NAMES} FROM recent WHERE ended_at IS NOT NULL ORDER BY ended
 _LATEST = f"""QUALIFY status = 'running' OR row_number() OVER (ORDER BY started_at DESC) = 1
   ORDER BY started_at DESC LIMIT {RUNS}"""
 _SHOWN = f"""CREATE OR REPLACE TEMP TABLE shown AS
-  SELECT run_id, notebook, status, started_at, ended_at, parameters FROM runs {_LATEST}"""
+  SELECT run_id, notebook, status, started_at, ended_at, parameters FROM runs WHERE NOT {TELLS} {_LATEST}"""
 _BEFORE = """CREATE OR REPLACE TEMP TABLE before AS
   SELECT run_id, sum(cost_usd) AS spent FROM calls
   WHERE run_id IN (SELECT run_id FROM shown) AND started_at < least($today, $shown) GROUP BY run_id"""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from dslkit.cli.terminal import put, put_json, put_table, say, usd
+from dslkit.cli.terminal import is_narrow, put, put_json, put_table, say, short, usd
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from dslkit.ledger import Ledger
 
 LOOK_SECONDS = 0.25
-RUN_COLUMNS = ("run_id", "started_at", "status", "notebook", "items", "calls", "cost_usd", "error")
+MOST_ROWS = 200  # of a query's answer; more is no help on a terminal
+RUN_COLUMNS = ("run_id", "started_at", "status", "notebook", "items", "unfinished", "calls", "cost_usd", "error")
+# What a narrow terminal does without, first to last.
+_LESS_OF_RUNS = ("calls", "error", "items", "cost_usd")
+_LESS_OF_CALLS = ("waited", "request", "status", "stage", "level", "input_tokens", "output_tokens", "cost_usd", "error")
+_IDS = ("run_id", "request")
 _AGE = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many rows at most, the newest.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 Since = Annotated[str | None, typer.Option(help="From: an ISO date or instant (UTC), or an age such as 30d or 12h.")]
-RunId = Annotated[str | None, typer.Option("--run", help="One run, by its id.")]
+RunId = Annotated[str | None, typer.Option("--run", help="One run, by its id or a beginning of it.")]
 
 runs_app = typer.Typer(help="What ran, and what should have run.")
 usage_app = typer.Typer(help="Tokens and money: in all, by model, and as you ask.")
@@ -53,7 +58,8 @@ def usage(
     """Show tokens and money since the last reset."""
     if context.invoked_subcommand:
         return
-    totals = open_ledger().usage(since=instant(since), run=run, by=by)
+    ledger = open_ledger()
+    totals = ledger.usage(since=instant(since), run=_meant(ledger, run), by=by)
     if as_json:
         put_json(totals.as_dict())
         return
@@ -78,12 +84,14 @@ def sql(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT over calls, runs and items.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ask the ledger in SQL (DuckDB's)."""
+    """Ask the ledger in SQL (DuckDB's); of a long answer the first rows are shown, with --json all."""
     names, rows = _answer(open_ledger(), query)
     if as_json:
         put_json([dict(zip(names, row, strict=True)) for row in rows])
-    else:
-        put_table(names, rows)
+        return
+    put_table(names, rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        say(f"{len(rows) - MOST_ROWS:,} more rows are not shown; --json gives all.")
 
 
 def log(
@@ -96,11 +104,11 @@ def log(
     if follow:
         _follow(run, as_json=as_json)
     query = "FROM calls WHERE run_id = $run OR $run IS NULL ORDER BY started_at DESC LIMIT $limit"
-    calls = [logged(call) for call in _ask(query, {"run": run, "limit": limit})]
+    calls = [logged(call) for call in _ask(query, {"run": _meant(open_ledger(), run), "limit": limit})]
     if as_json:
         put_json(calls)
     else:
-        _put(list(logged({})), calls)
+        _put(list(logged({})), calls, _LESS_OF_CALLS)
 
 
 def logged(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +145,7 @@ def _follow(run: str | None, *, as_json: bool) -> NoReturn:
     follower = open_ledger().follower()
     while True:
         for call in follower.look():
-            if run is None or call.get("run_id") == run:
+            if run is None or str(call.get("run_id")).startswith(run):
                 put(json.dumps(logged(call)) if as_json else _line(logged(call)))
         sleep(LOOK_SECONDS)
 
@@ -166,26 +174,35 @@ def _known(count: int | None) -> str:
 
 
 @runs_app.callback(invoke_without_command=True)
-def runs(context: typer.Context, limit: Limit = 20, as_json: AsJson = False) -> None:
+def runs(
+    context: typer.Context,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that wrote a report or a comparison.")] = False,
+) -> None:
     """Show the newest runs: notebook or batch, status, items, cost; among them those that a schedule missed."""
+    from dslkit.analysis.runs import TELLS
+
     if context.invoked_subcommand:
         return
     found = _ask(
-        """SELECT run_id, started_at, status, coalesce(parse_filename(notebook), '') AS notebook,
-            coalesce(items, 0) AS items, coalesce(calls, 0) AS calls,
+        f"""SELECT run_id, started_at, status, coalesce(parse_filename(notebook), '') AS notebook,
+            coalesce(items, 0) AS items, coalesce(unfinished, 0) AS unfinished, coalesce(calls, 0) AS calls,
             CASE WHEN calls IS NULL THEN 0 ELSE cost_usd END AS cost_usd, error_type AS error
         FROM runs
-            LEFT JOIN (SELECT run_id, count(*) AS items FROM items GROUP BY run_id) USING (run_id)
+            LEFT JOIN (SELECT run_id, count(*) AS items, count(*) FILTER (verdict IN ('errors', 'failed')) AS unfinished
+                FROM items GROUP BY run_id) USING (run_id)
             LEFT JOIN (SELECT run_id, count(DISTINCT call_id) AS calls, sum(cost_usd) AS cost_usd
                 FROM calls GROUP BY run_id) USING (run_id)
-        ORDER BY started_at DESC LIMIT $limit""",
-        {"limit": limit},
+        WHERE $everything OR NOT {TELLS}
+        ORDER BY started_at DESC LIMIT $limit""",  # noqa: S608 - our own text
+        {"limit": limit, "everything": everything},
     )
     found = sorted([*found, *_missed()], key=lambda run: run["started_at"], reverse=True)[:limit]
     if as_json:
         put_json(found)
     else:
-        _put(RUN_COLUMNS, found)
+        _put(RUN_COLUMNS, found, _LESS_OF_RUNS)
 
 
 @runs_app.command()
@@ -215,7 +232,7 @@ def _missed() -> list[dict[str, Any]]:
     from dslkit.analysis.schedules import missed
     from dslkit.settings import load_settings
 
-    none_of_it = {"run_id": "", "items": 0, "calls": 0, "cost_usd": 0, "error": None}
+    none_of_it = {"run_id": "", "items": 0, "unfinished": 0, "calls": 0, "cost_usd": 0, "error": None}
     return [
         {**none_of_it, "started_at": each.expected, "status": "missed", "notebook": each.schedule}
         for each in missed(load_settings().home, datetime.now(UTC))
@@ -242,14 +259,27 @@ def _ask(query: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _put(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    put_table(names, [[_cell(name, row[name]) for name in names] for row in rows])
+def _meant(ledger: Ledger, run: str | None) -> str | None:
+    """The id of the run that is named, if one is."""
+    from dslkit.analysis.runs import run_named
+
+    return run_named(ledger.snapshot(), run) if run else None
+
+
+def _put(names: Sequence[str], rows: Iterable[Mapping[str, Any]], less: Sequence[str]) -> None:
+    put_table(names, [[_cell(name, row[name]) for name in names] for row in rows], less=less)
 
 
 def _cell(name: str, cell: Any) -> Any:
     if name == "cost_usd":
         return usd(cell)
-    return f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else cell
+    if name in _IDS:
+        return short(cell)
+    if name == "notebook" and is_narrow():
+        return cell.removesuffix(".ipynb")
+    if isinstance(cell, datetime):
+        return f"{cell:%m-%d %H:%M}" if is_narrow() else f"{cell:%Y-%m-%d %H:%M:%S}"
+    return cell
 
 
 def _answer(ledger: Ledger, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 200  # a longer table is no help on a terminal
 _COLUMNS = ("id", "verdict", "engine", "errors", "warnings", "tokens", "cost", "seconds")
+_LESS = ("warnings", "errors", "tokens", "engine", "seconds", "cost")  # what a narrow terminal does without
 _UNFINISHED = ("errors", "failed")
 _OWN_RUN = "SELECT run_id FROM runs WHERE pid = $pid ORDER BY started_at DESC LIMIT 1"
 _EXACT = """CASE WHEN coalesce(inputs_exact, outputs_exact) IS NOT NULL
@@ -95,7 +96,7 @@ def tell_items(ledger: Ledger, run_id: str, order: Iterable[str], *, problem: st
     outcome = _outcome(ledger, run_id)
     verdicts = list(outcome.verdicts) if outcome.items <= MOST_SHOWN else list(_UNFINISHED)
     items = _items(ledger, run_id, verdicts, order)
-    put_table(_COLUMNS, [_line(item) for item in items])
+    put_table(_COLUMNS, [_line(item) for item in items], less=_LESS)
     for item in items:
         if item["verdict"] == "failed" and item["error_message"] != problem:
             say(f"{item['item_id']}: {item['error_message']}")

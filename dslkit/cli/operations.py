@@ -55,28 +55,45 @@ def run(
 
 
 def report(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
-    run_id: Annotated[str | None, typer.Option("--run", help="One run, by its id.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The HTML file to write; one in reports/ when not given.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="One run, by its id or a beginning of it.")] = None,
     since: Annotated[str | None, typer.Option(help="From: an ISO date or instant, or an age such as 30d.")] = None,
     until: Annotated[str | None, typer.Option(help="Before: the same; now when left out.")] = None,
 ) -> None:
     """Write the cost and latency report: one HTML file, no network, no script."""
+    from dslkit.analysis.runs import run_named
+    from dslkit.ledger import Ledger
     from dslkit.report import write
     from dslkit.settings import load_settings
 
-    put(write(load_settings().home, output, run=run_id, since=since, until=until))
+    settings = load_settings()
+    run = run_named(Ledger(settings.home).snapshot(), run_id) if run_id else None
+    place = output or settings.reports / f"{run or f'report-{_stamp()}'}.html"
+    put(write(settings.home, place, run=run, since=since, until=until))
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A run id, or a period: 2026-09-01..2026-09-15.")],
+    first: Annotated[
+        str,
+        typer.Argument(metavar="A", help="A run (its id, or a beginning of it), or a period: 2026-09-01..2026-09-15."),
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The HTML file to write; one in reports/ when not given.")
+    ] = None,
 ) -> None:
     """Compare two runs or periods: cheaper, quicker, better, or chance?  One HTML file, no network, no script."""
+    from dslkit.analysis.runs import side_named
+    from dslkit.ledger import Ledger
     from dslkit.report import write_comparison
     from dslkit.settings import load_settings
 
-    put(write_comparison(load_settings().home, output, first, second))
+    settings = load_settings()
+    views = Ledger(settings.home).snapshot()
+    sides = [side_named(views, side) for side in (first, second)]
+    put(write_comparison(settings.home, output or settings.reports / f"comparison-{_stamp()}.html", *sides))
 
 
 @engine_app.command()
@@ -117,8 +134,11 @@ def status() -> None:
 
 def executed_copy(settings: Settings, notebook: str) -> Path:
     """Where an executed notebook is kept when nobody names a place."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return settings.home / _RESULTS / f"{stamp}-{time.time_ns() % 1_000_000:06d}-{Path(notebook).stem}.ipynb"
+    return settings.home / _RESULTS / f"{_stamp()}-{time.time_ns() % 1_000_000:06d}-{Path(notebook).stem}.ipynb"
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime())
 
 
 def with_folder(file: Path) -> Path:

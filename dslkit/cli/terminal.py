@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-_WIDE = 10_000
+_WIDE = 10_000  # where the output is no terminal
+_NARROW = 110
+_LONG = 24  # columns that a long text has at least
+_SHORT = 8
+_GAP = 2  # between two columns
 _UNPRINTABLE = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
@@ -58,19 +62,49 @@ def _as_json(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; numbers to the right.  Nothing is cut off where the output is no terminal."""
+def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, less: Sequence[str] = ()) -> None:
+    """A table; numbers to the right.  Nothing is cut off where the output is no terminal.
+
+    In a terminal that is too narrow, the columns named in ``less`` are left out, the first first, until it fits.
+    """
     from rich.table import Table
     from rich.text import Text
 
+    screen = console()
+    texts = [[plain(cell) for cell in row] for row in rows]
+    shown = _fitting(columns, texts, less, screen.width)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    rows = [list(row) for row in rows]
-    for index, name in enumerate(columns):
-        numeric = any(_is_number(row[index]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(plain(cell), style=_style(cell)) for cell in row))
-    console().print(table)
+    for index in shown:
+        numeric = any(_is_number(row[index]) for row in texts)
+        table.add_column(columns[index], justify="right" if numeric else "left", overflow="fold")
+    for row in texts:
+        table.add_row(*(Text(row[index], style=_STYLES.get(row[index], "")) for index in shown))
+    screen.print(table)
+
+
+def _fitting(columns: Sequence[str], texts: Sequence[Sequence[str]], less: Sequence[str], width: int) -> list[int]:
+    """The columns shown, by their places; a long one may be folded, so it need not have all the room it would like."""
+    from rich.cells import cell_len
+
+    wanted = {
+        index: min(_LONG, max(map(cell_len, (name, *(row[index] for row in texts)))))
+        for index, name in enumerate(columns)
+    }
+    for name in less:
+        if sum(wanted.values()) + _GAP * (len(wanted) - 1) <= width:
+            break
+        del wanted[columns.index(name)]
+    return list(wanted)
+
+
+def short(run_id: str | None) -> str:
+    """An id as it is shown: on a terminal its beginning, which every verb takes for the run."""
+    return (run_id or "")[: None if console().width == _WIDE else _SHORT]
+
+
+def is_narrow() -> bool:
+    """Whether the terminal has few columns."""
+    return console().width < _NARROW
 
 
 def console() -> Console:
@@ -90,15 +124,9 @@ def usd(cost: Decimal | None) -> str:
 _STYLES = {"working": "green", "clean": "cyan", "errors": "red", "failed": "red", "error": "red", "warning": "yellow"}
 
 
-def _style(cell: object) -> str:
-    return _STYLES.get(cell, "") if isinstance(cell, str) else ""
-
-
-def _is_number(cell: object) -> bool:
-    """Numbers, and texts that show one: ``$0.02``, ``1.5``, ``?``."""
-    if isinstance(cell, str):
-        return cell == "?" or cell.removeprefix("$").replace(".", "").replace(",", "").isdigit()
-    return isinstance(cell, int | float | Decimal)
+def _is_number(text: str) -> bool:
+    """Whether a text shows a number: ``$0.02``, ``1.5``, ``?``."""
+    return text == "?" or text.removeprefix("$").replace(".", "").replace(",", "").removeprefix("-").isdigit()
 
 
 def write_output(text: str, output: Path | None) -> None:

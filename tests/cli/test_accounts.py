@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
-from dslkit.cli import accounts
+from dslkit.cli import accounts, terminal
 from dslkit.cli.accounts import instant, logged
 from dslkit.errors import UsageError
-from dslkit.records import Attribution, CallEnd, CallStart, Usage
+from dslkit.records import Attribution, CallEnd, CallStart, Item, Run, Usage
 
 if TYPE_CHECKING:
     from conftest import Dslkit
@@ -139,3 +140,65 @@ def test_no_date() -> None:
     assert instant(None) is None
     with pytest.raises(UsageError, match="is no date"):
         instant("soon")
+
+
+def test_a_run_by_the_beginning_of_its_id(dslkit: Dslkit) -> None:
+    run_id = json.loads(dslkit("runs", "--json").out)[0]["run_id"]
+    assert len(json.loads(dslkit("log", "--json", "--run", run_id[:8]).out)) == 1
+    assert json.loads(dslkit("usage", "--json", "--run", run_id[:8]).out)["total_requests"] == 1
+    for verb in ("log", "usage"):
+        assert dslkit(verb, "--run", "nope").code == 2
+
+
+def test_runs_that_tell_of_others_are_shown_when_asked_for(dslkit: Dslkit) -> None:
+    recorder = accounts.open_ledger().recorder()
+    recorder.run(Run(run_id="told", started_at=datetime.now(UTC), notebook="/ours/cost_report.ipynb"))
+    recorder.close()
+    assert "told" not in dslkit("runs").out
+    assert "told" in dslkit("runs", "--all").out
+
+
+def test_runs_count_what_is_unfinished(dslkit: Dslkit) -> None:
+    recorder = accounts.open_ledger().recorder()
+    at = datetime.now(UTC)
+    recorder.run(Run(run_id="third", started_at=at, status="completed"))
+    made = Item(
+        run_id="third",
+        item_id="a",
+        key="k",
+        model="offline",
+        mode="simple",
+        verdict="working",
+        engine="not run",
+        started_at=at,
+        ended_at=at,
+    )
+    for each in (made, replace(made, item_id="b", verdict="failed"), replace(made, item_id="c", verdict="errors")):
+        recorder.item(each)
+    recorder.close()
+    found = json.loads(dslkit("runs", "--json").out)[0]
+    assert (found["run_id"], found["items"], found["unfinished"]) == ("third", 3, 2)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_gets_fewer_columns(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """A row is one line, with the short id whole."""
+    recorder = accounts.open_ledger().recorder()
+    recorder.run(Run(run_id="a" * 36, started_at=datetime.now(UTC), notebook="/ours/generate_batch.ipynb"))
+    recorder.close()
+    monkeypatch.setattr(terminal, "console", lambda: Console(width=width, highlight=False))
+    head, first, *others = dslkit("runs").out.splitlines()
+    assert len(others) == 2
+    assert first.split()[0] == "a" * 8
+    assert "generate_batch" in first
+    assert {"run_id", "status", "unfinished"} <= set(head.split())
+    head, *lines = dslkit("log").out.splitlines()
+    assert {"started_at", "model", "item", "outcome"} <= set(head.split())
+    assert len(lines) <= 2 * 3  # an item's id may be folded, nothing else
+
+
+def test_a_long_answer_is_shown_in_part(dslkit: Dslkit) -> None:
+    done = dslkit("sql", "SELECT range AS n FROM range(5000)")
+    assert len(done.out.splitlines()) == 201
+    assert "4,800 more rows" in done.err
+    assert len(json.loads(dslkit("sql", "SELECT range AS n FROM range(5000)", "--json").out)) == 5000

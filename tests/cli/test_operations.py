@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,3 +48,22 @@ def test_a_parameter_without_value(dslkit: Dslkit) -> None:
     done = dslkit("run", "generate_batch", "-p", "model", "-o", "made.ipynb")
     assert done.code == 2
     assert "-p model lacks its value" in done.err
+
+
+@pytest.mark.parametrize("sides", [("nope", ".."), ("..", "soon.."), ("nope", "nope")])
+def test_a_comparison_of_nothing_is_no_run(dslkit: Dslkit, sides: tuple[str, str]) -> None:
+    """A slip of the caller is told before anything starts, and not kept."""
+    assert dslkit("compare", *sides).code == 2
+    assert dslkit("report", "--run", "nope").code == 2
+    assert dslkit("runs", "--all", "--json").out == "[]\n"
+
+
+def test_a_comparison_has_a_place_of_its_own(dslkit: Dslkit) -> None:
+    """Runs go by the beginning of their ids; the report of one is where `dslkit batch` writes it."""
+    dslkit("generate", "Translate a text (variable text) into German.", "--no-engine", "-o", "t.yml")
+    run_id = json.loads(dslkit("runs", "--json").out)[0]["run_id"]
+    done = dslkit("compare", run_id[:8], run_id[:8])
+    assert (done.code, done.err) == (0, "")
+    assert Path(done.out.strip()).name.startswith("comparison-")
+    assert Path(done.out.strip()).is_file()
+    assert Path(dslkit("report", "--run", run_id[:8]).out.strip()).name == f"{run_id}.html"
