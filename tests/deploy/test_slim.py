@@ -80,6 +80,7 @@ def test_a_batch_and_its_report_run_without(slim: dict[str, str], tmp_path: Path
     slim["DSLKIT_REPORTS"] = str(tmp_path / "pages")
     assert "1 items" in run(slim, main, "batch", "wishes.txt", "--out", "out", "--mode", "rag")
     assert list((tmp_path / "pages").glob("*.html")), "the service shows what the batch wrote"
+    run(slim, main, "batch", "wishes.txt", "--out", "again", "--mode", "simple")  # so that there is a course to draw
     run(slim, main, "report", "-o", "report.html")
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "summarise" in run(slim, main, "patterns", "search", "sum up a report")

@@ -149,6 +149,36 @@ def test_a_wrong_setting_stops_the_start_by_name(tmp_path: Path, wrong: dict[str
     assert next(iter(wrong.values())) not in server.log.replace("everyone may", "")
 
 
+def test_the_token_may_lie_in_a_file_with_a_newline(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """As `openssl rand -hex 32 > FILE` writes it."""
+    file = tmp_path / "jupyter_token"
+    file.write_text(f"{TOKEN}\n", encoding="utf-8")
+    served = serve(JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE=str(file))
+    assert served.ask("GET", "/api/v1/info").status_code == 200
+    assert httpx.get(f"{served.url}/api/v1/info", headers={"Authorization": "token another"}).status_code == 401
+    assert httpx.get(f"{served.url}/api/v1/info").status_code == 401
+    assert TOKEN not in served.log
+
+
+def test_a_token_given_outright_counts_before_a_file(serve: Callable[..., Served], tmp_path: Path) -> None:
+    file = tmp_path / "jupyter_token"
+    file.write_text("another", encoding="utf-8")
+    served = serve(f"--IdentityProvider.token={TOKEN}", JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE=str(file))
+    assert served.ask("GET", "/api/v1/info").status_code == 200
+
+
+@pytest.mark.parametrize(("content", "complaint"), [("\n", "is empty"), (None, "cannot be read")])
+def test_a_token_file_without_a_token_stops_the_start(tmp_path: Path, content: str | None, complaint: str) -> None:
+    from tests.server.conftest import Served
+
+    file = tmp_path / "jupyter_token"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    server = Served(tmp_path, {"JUPYTER_TOKEN": "", "JUPYTER_TOKEN_FILE": str(file)}, ())
+    assert server.process.wait(200) == 2
+    assert f"JUPYTER_TOKEN_FILE names {complaint}" in server.log
+
+
 def test_a_request_that_never_ends_its_head_is_cut_off(serve: Callable[..., Served]) -> None:
     served = serve("--DslkitService.idle_timeout=0.2")
     with socket.create_connection(("127.0.0.1", served.port), timeout=60) as line:
