@@ -313,6 +313,61 @@ def test_nothing_is_left_in_the_temporary_folder(home, tmp_path, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
 
 
+LEFT_BEHIND = """
+import os, signal, sys
+from pathlib import Path
+from dslkit.knowledge import Knowledge, index
+if sys.argv[2] == "while building":
+    index._prune = lambda cached: os.kill(os.getpid(), signal.SIGKILL)
+knowledge = Knowledge(sys.argv[1])
+knowledge.search("chart", 1)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def search_and_stay(home, tmp_path, monkeypatch):
+    """Starts a process with an index of this home, which lives until it is killed; its temporary folder is ours."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    processes = []
+
+    def start(when=""):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEFT_BEHIND, str(home), when],
+            env={**os.environ, "TMPDIR": tempfile.gettempdir()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        processes.append(process)
+        process.stdout.readline()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_what_the_killed_leave_is_removed_and_what_the_living_use_stays(home, tmp_path, search_and_stay):
+    """Also what one left in the home that was killed while it put its index in place; a stranger's stays."""
+    search_and_stay("while building").wait(timeout=60)
+    assert list((home / "knowledge").glob(".building-*"))
+    (killed,) = (tmp_path / "temporary").iterdir()
+    search_and_stay()
+    assert not killed.exists()
+    (used,) = (tmp_path / "temporary").iterdir()
+    (tmp_path / "temporary" / "dslkit-index-strange").mkdir()
+    next((home / "knowledge").glob("[!.]*")).rename(tmp_path / "elsewhere")  # so that it is built anew
+    knowledge = Knowledge(home)
+    knowledge.search("chart", 1)
+    knowledge.close()
+    assert {path.name for path in (tmp_path / "temporary").iterdir()} == {used.name, "dslkit-index-strange"}
+    assert (used / "index").is_dir()
+    assert not list((home / "knowledge").glob(".building-*"))
+
+
 def test_the_root_logger_is_left_alone():
     """Also by threads that load it at once; in a process of its own: here pytest has handlers on it already."""
     code = (

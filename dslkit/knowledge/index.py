@@ -6,8 +6,10 @@ only ever copied: each index opens a private copy (350 KiB), which also serves a
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import weakref
@@ -25,22 +27,25 @@ from dslkit.knowledge.embedding import WordLlamaEmbedding, identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
     from dslkit.knowledge.patterns import Pattern
 
 COLLECTION = "patterns"
 MAX_ADDED_AT_ONCE = 5_000  # Chroma 1.5.9 refuses more than 5,461
 KEPT_INDEXES = 3
+_PRIVATE, _ASIDE = "dslkit-index-", ".building-"  # how folders begin that go with their process
+_OWNER = "owner"  # a file in each, locked for as long as its process lives
 
 
 class PatternIndex:
     """Nearest patterns by meaning.  Holds a private folder until closed or collected."""
 
     def __init__(self, patterns: Sequence[Pattern], cache: Path) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="dslkit-index-"))
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        folder, owner = _owned(Path(tempfile.gettempdir()), _PRIVATE)
+        self._cleanup = weakref.finalize(self, _remove, folder, owner)
         self.size = len(patterns)
-        copy = self._folder / "index"
+        copy = folder / "index"
         cached = cache / fingerprint(patterns)
         if not _copied(cached, copy):
             _build(patterns, copy)
@@ -69,6 +74,34 @@ def fingerprint(patterns: Sequence[Pattern]) -> str:
     made_by = [identity(), metadata.version("chromadb")]
     content = json.dumps([made_by, [asdict(pattern) for pattern in patterns]], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def _owned(place: Path, prefix: str) -> tuple[Path, TextIO]:
+    """A new folder in a place, and its file whose lock says that the owner lives; those of the dead are removed."""
+    _clear_remains(place, prefix)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+        with suppress(FileNotFoundError):
+            owner = (folder / _OWNER).open("w")
+            fcntl.flock(owner, fcntl.LOCK_EX)
+            if os.fstat(owner.fileno()).st_nlink:  # else somebody took it for a dead one's before it was locked
+                return folder, owner
+            owner.close()
+
+
+def _clear_remains(place: Path, prefix: str) -> None:
+    for folder in place.glob(f"{prefix}*"):
+        with suppress(OSError):
+            if folder.lstat().st_uid != os.geteuid():  # a temporary folder may be shared; what others leave is theirs
+                continue
+            with (folder / _OWNER).open("r+") as owner:  # one without it is none of ours
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path, owner: TextIO) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    owner.close()
 
 
 def _open(folder: Path) -> Client:
@@ -102,13 +135,13 @@ def _publish(built: Path, cached: Path) -> None:
     """Put a copy in place by one rename.  A home that cannot be written, or a quicker process, is no fault."""
     with suppress(OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".building-", dir=cached.parent))
+        aside, owner = _owned(cached.parent, _ASIDE)
         try:
             shutil.copytree(built, aside / "index")
             (aside / "index").rename(cached)
             _prune(cached)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            _remove(aside, owner)
 
 
 def _prune(current: Path) -> None:
