@@ -14,9 +14,12 @@ from dslkit.cli.terminal import put, say
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from dslkit.settings import Settings
 
 _RESULTS = "notebooks"
+_NAMED = 10  # unfinished items told by name
 
 engine_app = typer.Typer(help="Dify's own engine, in an environment of its own.", no_args_is_help=True)
 
@@ -38,7 +41,7 @@ def run(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the executed notebook goes.")] = None,
     cell_timeout: Annotated[int | None, typer.Option(min=1, help="Seconds that one cell may take.")] = None,
 ) -> None:
-    """Run a parameterised notebook, recorded in the ledger; exit code 1 when it fails."""
+    """Run a parameterised notebook, recorded in the ledger; exit code 1 when it fails or leaves items unfinished."""
     from dslkit import notebooks
     from dslkit.settings import load_settings
 
@@ -52,6 +55,23 @@ def run(
     if result.status != "completed":
         say(f"{result.error_type}: {result.error_message}")
         raise typer.Exit(1)
+    _tell(Path(notebook).stem, notebooks.results(output))
+
+
+def _tell(notebook: str, results: Mapping[str, object]) -> None:
+    """What the notebook recorded, in one line; leave with 1 where it names unfinished items, for a scheduler to see."""
+    shown = {name: len(value) if isinstance(value, list) else value for name, value in results.items()}
+    if shown:
+        put(", ".join(f"{name} {value}" for name, value in shown.items()))
+    left = results.get("unfinished")
+    if isinstance(left, list) and left:
+        say(f"{notebook} left items unfinished, which failed or have errors: {_listed(left)}")
+        raise typer.Exit(1)
+
+
+def _listed(names: Sequence[object]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(map(str, names[:_NAMED])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def report(

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 if TYPE_CHECKING:
     from conftest import Dslkit
@@ -48,6 +50,23 @@ def test_a_parameter_without_value(dslkit: Dslkit) -> None:
     done = dslkit("run", "generate_batch", "-p", "model", "-o", "made.ipynb")
     assert done.code == 2
     assert "-p model lacks its value" in done.err
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "code", "told"),
+    [([], 0, ""), (["a", "b"], 1, "nightly left items unfinished, which failed or have errors: a, b\n")],
+)
+def test_a_scheduler_sees_unfinished_items(
+    dslkit: Dslkit, tmp_path: Path, unfinished: list[str], code: int, told: str
+) -> None:
+    found = f"from dslkit.notebooks import record\nrecord(items=3, unfinished={unfinished})"
+    notebook = new_notebook(
+        cells=[new_code_cell(found)], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+    nbformat.write(notebook, tmp_path / "nightly.ipynb")
+    done = dslkit("run", str(tmp_path / "nightly.ipynb"), "-o", str(tmp_path / "done.ipynb"))
+    assert (done.code, done.err) == (code, told)
+    assert f"items 3, unfinished {len(unfinished)}\n" in done.out
 
 
 @pytest.mark.parametrize("sides", [("nope", ".."), ("..", "soon.."), ("nope", "nope")])
