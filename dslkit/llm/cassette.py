@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from dslkit.llm.departure import atell, tell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -128,6 +130,7 @@ class Replay(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
         """Answer as recorded."""
         await request.aread()
         take = self._next(request)
+        await atell(request)
         if self._with_latency:
             await asyncio.sleep(take.seconds)
         return _response(take, request)
@@ -136,6 +139,7 @@ class Replay(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
         """Answer as recorded."""
         request.read()
         take = self._next(request)
+        tell(request)
         if self._with_latency:
             time.sleep(take.seconds)
         return _response(take, request)

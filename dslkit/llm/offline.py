@@ -21,6 +21,8 @@ from typing import Any
 
 import httpx2
 
+from dslkit.llm.departure import atell, tell
+
 OFFLINE_MODEL = "offline"
 RESPONSE_MODEL = "offline-no-llm"
 Answerer = Callable[[list[dict[str, Any]]], str]
@@ -47,6 +49,7 @@ class OfflineServer(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer, after the latency of this request."""
         body = await request.aread()
+        await atell(request)
         if self._latency_s:
             await asyncio.sleep(self._latency(body))
         return self._respond(request, body)
@@ -54,6 +57,7 @@ class OfflineServer(httpx2.AsyncBaseTransport, httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer, after the latency of this request."""
         body = request.read()
+        tell(request)
         if self._latency_s:
             time.sleep(self._latency(body))
         return self._respond(request, body)

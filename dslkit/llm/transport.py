@@ -13,16 +13,13 @@ import httpx2
 
 from dslkit.llm import door
 from dslkit.llm.aio import leaving, what_failed
+from dslkit.llm.departure import alisten, listen
 from dslkit.llm.exchange import Admit, Course, Pause, Read, Send, Step, Streamed, Work, steps_of
 from dslkit.llm.streams import AsyncWatchedStream, WatchedStream, passing_on
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from dslkit.llm.gate import Permit
     from dslkit.llm.seam import Seam
-
-_BODY_WRITTEN = ("http11.send_request_body.complete", "http2.send_request_body.complete")
 
 
 class AsyncSeamTransport(httpx2.AsyncBaseTransport):
@@ -68,7 +65,7 @@ class AsyncSeamTransport(httpx2.AsyncBaseTransport):
     async def _send(self, request: httpx2.Request, permit: Permit | None) -> httpx2.Response:
         if permit is None:
             return await self._inner.handle_async_request(request)
-        request.extensions = {**request.extensions, "trace": _async_trace(permit)}
+        alisten(request, permit.sent)
         token = leaving.set(permit.sent)
         try:
             response = await self._inner.handle_async_request(request)
@@ -122,7 +119,7 @@ class SeamTransport(httpx2.BaseTransport):
 
     def _send(self, request: httpx2.Request, permit: Permit | None) -> httpx2.Response:
         if permit is not None:
-            request.extensions = {**request.extensions, "trace": _trace(permit)}
+            listen(request, permit.sent)
         response = self._inner.handle_request(request)
         response.request = request
         return response
@@ -138,21 +135,3 @@ async def _read(response: httpx2.Response) -> bytes:
         return await response.aread()
     finally:
         await response.aclose()
-
-
-def _trace(permit: Permit) -> Callable[[str, object], None]:
-    """Httpcore's hook for one request: it tells when the body has been written."""
-
-    def trace(event: str, _: object) -> None:
-        if event in _BODY_WRITTEN:
-            permit.sent()
-
-    return trace
-
-
-def _async_trace(permit: Permit) -> Callable[[str, object], Awaitable[None]]:
-    async def trace(event: str, _: object) -> None:
-        if event in _BODY_WRITTEN:
-            permit.sent()
-
-    return trace

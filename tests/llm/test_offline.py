@@ -134,3 +134,13 @@ def test_latency_is_seeded() -> None:
     assert 0.05 < min(latencies) < max(latencies) < 1.0
     with pytest.raises(ValueError, match="latency_s"):
         OfflineServer(echo, -1)
+
+
+async def test_latency_runs_from_when_the_request_leaves(recorder: MemoryRecorder) -> None:
+    async with async_openai_client(answer=echo, latency_s=0.1, recorder=recorder) as client:
+        await client.chat.completions.create(model="offline", messages=HELLO)
+    with openai_client(answer=echo, latency_s=0.1, recorder=recorder) as client:
+        client.chat.completions.create(model="offline", messages=HELLO)
+    body = json.dumps({"messages": HELLO, "model": "offline"}, separators=(",", ":")).encode()
+    slept = OfflineServer(echo, 0.1)._latency(body)
+    assert [end.latency_s >= slept for end in recorder.ends] == [True, True]
