@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import lines
+from dslkit.ledger.background import Background
 from dslkit.ledger.folder import SEALED, Folder, network_filesystem
 from dslkit.ledger.journal import SEGMENT_BYTES, Carried, Journal
 from dslkit.pricing import Prices
@@ -165,7 +166,8 @@ class LedgerRecorder:
             _log.info("No compaction this time: %s", error)
 
     def _compact_behind(self) -> None:
-        threading.Thread(target=self.compact_if_due, name="ledger-compact", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # the process ends: others compact
+            Background(self.compact_if_due, name="ledger-compact").start()
 
     def _head(self, segment: str, carried: Carried) -> bytes:
         return lines.head(segment, carried, host=_HOST, pid=self._pid, at=self._now())

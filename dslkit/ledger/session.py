@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from dslkit.errors import LedgerError
+from dslkit.ledger.background import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ def changing(root: Path) -> Iterator[None]:
 
 
 def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    hold(connection)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # it would print into the JSON of a command's output
     return connection

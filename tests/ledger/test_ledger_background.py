@@ -1,0 +1,82 @@
+"""A process that ends while a thread of its own is inside of DuckDB ends as any other, and loses nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from ledger_writing import in_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dslkit.ledger import Ledger
+
+CALLS = 20_000
+MUCH = f"""
+from pathlib import Path
+from dslkit.ledger.folder import Folder
+from dslkit.ledger.recorder import LedgerRecorder
+much = LedgerRecorder(Folder(Path(os.environ["DSLKIT_HOME"]).resolve()), segment_bytes=500_000)
+much.leave_compaction()
+for _ in range({CALLS}): call(much)
+much.close()
+"""
+# An interpreter with much to clear away is in its end for a while, in which a thread may come back from DuckDB.
+ENDING = """
+import time
+from pathlib import Path
+home = Path(os.environ["DSLKIT_HOME"])
+def wait_for(path):
+    while not path.exists(): time.sleep(0.001)
+class Late:
+    def __del__(self):
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until: pass
+late = Late()
+"""
+COMPACTING = """
+from dslkit.ledger.folder import Folder
+from dslkit.ledger.recorder import LedgerRecorder
+rotating = LedgerRecorder(Folder(home.resolve()), segment_bytes=1)
+call(rotating)
+wait_for(home / "ledger" / "manifest.json")
+"""
+# A ledger so large that reading it never ends: in and out of DuckDB, again and again.
+EXPORTING = """
+import threading
+from dslkit.telemetry import exporting as room
+room.INTERVAL_S = room.FAREWELL_S = 0.0
+reading = threading.Event()
+def gather(views, **_):
+    while True:
+        views.execute("SELECT sum(range) FROM range(100_000)").fetchall()
+        reading.set()
+room.gather = gather
+with room.exporting(home, print):
+    reading.wait()
+"""
+
+
+@pytest.fixture
+def much(ledger: Ledger, home: Path) -> None:
+    """A ledger that takes DuckDB a while."""
+    assert in_process(home, MUCH).stderr == ""
+
+
+@pytest.mark.usefixtures("much")
+def test_a_compaction_is_broken_off_by_the_end_of_its_process(ledger: Ledger, home: Path) -> None:
+    done = in_process(home, ENDING + COMPACTING)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not ledger.verify().lost
+    assert ledger.usage().total_requests == CALLS + 1
+    ledger.compact()
+    assert {finding.severity for finding in ledger.verify().findings} <= {"note"}
+    assert ledger.usage().total_requests == CALLS + 1
+
+
+def test_an_export_is_broken_off_by_the_end_of_its_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    done = in_process(home, ENDING + EXPORTING)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "telemetry: The collector takes its time. What is missing goes with the next export.\n"
