@@ -75,6 +75,7 @@ def examine(
         yield check_permissions(settings.home, [Path(".env"), *_secret_files(environment)])
         yield model.result()
         yield check_prices(settings)
+        yield check_telemetry(settings, environment)
         knowledge = check_knowledge(settings.home)
         yield engine.result()
         yield knowledge
@@ -224,6 +225,21 @@ def check_prices(settings: Settings) -> Check:
         remedy = "give its price in the file that DSLKIT_PRICES names"
         return _warning("prices", f"the price of {settings.model} is unknown, so its cost stays unknown", remedy)
     return _ok("prices", f"1,000 tokens in and out of {settings.model} cost ${price.cost_usd:f}")
+
+
+def check_telemetry(settings: Settings, environment: Mapping[str, str]) -> Check:
+    """Whether traces and errors can be sent to where the environment wants them; sends none."""
+    from dslkit.telemetry import errors, exporting  # noqa: PLC0415 - rooms load when they are looked at
+
+    dsn = settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else ""
+    found = {}
+    if exporting.is_wanted(environment):
+        found["traces go to a collector"] = exporting.obstacle(environment)
+    if dsn:
+        found["errors go to Sentry"] = errors.obstacle(dsn)
+    if problems := [problem for problem in found.values() if problem]:
+        return _warning("telemetry", " ".join(problems), "do so, or unset what names the receiver")
+    return _ok("telemetry", ", ".join(found) or "nobody is told: neither a collector nor Sentry is named")
 
 
 def check_engine(python: Path | None) -> Check:

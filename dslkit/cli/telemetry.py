@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -89,7 +90,12 @@ def report_crash(error: BaseException) -> None:
 
 
 def _reporter(settings: Settings) -> Reporter:
+    dsn = settings.sentry_dsn
+    return _reporter_to(dsn.get_secret_value() if dsn else None)
+
+
+@cache  # so that what is wrong with the address is said once
+def _reporter_to(dsn: str | None) -> Reporter:
     from dslkit.telemetry.errors import Reporter
 
-    dsn = settings.sentry_dsn
-    return Reporter(dsn.get_secret_value() if dsn else None, say)
+    return Reporter(dsn, say)

@@ -83,29 +83,37 @@ class Reporter:
         self._client.flush(timeout=_FAREWELL_S)
 
 
-def _client(dsn: str, say: Callable[[str], object]) -> Client | None:
-    """A client of its own, not the global one, and without the integrations that patch other libraries."""
+def obstacle(dsn: str) -> str:
+    """What keeps errors from being reported there, without the address, which is a secret; empty if nothing."""
     if importlib.util.find_spec("sentry_sdk") is None:
-        say(MISSING)
-        return None
-    from sentry_sdk import Client  # noqa: PLC0415 - an extra, and 0.2 s
-    from sentry_sdk.utils import BadDsn  # noqa: PLC0415
+        return MISSING
+    from sentry_sdk.utils import Dsn  # noqa: PLC0415 - an extra
 
     try:
-        return Client(
-            dsn=dsn,
-            default_integrations=False,
-            auto_enabling_integrations=False,
-            include_local_variables=False,
-            include_source_context=False,
-            max_breadcrumbs=0,
-            server_name="",
-            release=f"dslkit@{version('dslkit')}",  # else the SDK asks git for the commit of the working folder
-            before_send=_scrubbed,
-        )
-    except BadDsn:
-        say(WRONG)
+        Dsn(dsn)
+    except ValueError:  # the SDK's own is one; a port that is none has another
+        return WRONG
+    return ""
+
+
+def _client(dsn: str, say: Callable[[str], object]) -> Client | None:
+    """A client of its own, not the global one, and without the integrations that patch other libraries."""
+    if problem := obstacle(dsn):
+        say(problem)
         return None
+    from sentry_sdk import Client  # noqa: PLC0415 - an extra, and 0.2 s
+
+    return Client(
+        dsn=dsn,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        include_local_variables=False,
+        include_source_context=False,
+        max_breadcrumbs=0,
+        server_name="",
+        release=f"dslkit@{version('dslkit')}",  # else the SDK asks git for the commit of the working folder
+        before_send=_scrubbed,
+    )
 
 
 def _scrubbed(event: Event, _hint: Hint) -> Event:

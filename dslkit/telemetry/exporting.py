@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from dslkit.batch.artefact import write_whole
 from dslkit.errors import DslkitError, UsageError
 from dslkit.ledger import Ledger
+from dslkit.ledger.background import Background
 from dslkit.telemetry.gathering import gather
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ OVERLAP = timedelta(minutes=2)  # a line reaches the ledger soon after the insta
 CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 MISSING = "OpenTelemetry is not installed: pip install 'dslkit[otel]'."
 PROTOCOL = "http/protobuf"
+_INSTEAD = "Name the collector's port for that (4318) and unset it."
+_NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _log = logging.getLogger(__name__)
@@ -184,17 +187,28 @@ def exporter(home: Path, *, contents: bool = False, since: datetime | None = Non
     Raises:
         UsageError: OpenTelemetry is not installed, or the environment asks for another protocol.
     """
-    if importlib.util.find_spec("opentelemetry") is None:
-        raise UsageError(MISSING)
-    for name in _PROTOCOLS:
-        if os.environ.get(name, "").strip() not in {"", PROTOCOL}:
-            raise UsageError(
-                f"{name}: dslkit sends {PROTOCOL}. Name the collector's port for that (4318) and unset it."
-            )
+    if problem := obstacle(os.environ):
+        raise UsageError(problem)
     from dslkit.telemetry.otlp import Otlp  # noqa: PLC0415 - an extra, and 0.4 s
 
     collector = Otlp()
     return Exporter(home, collector, contents=contents, since=since), collector
+
+
+def obstacle(environment: Mapping[str, str]) -> str:
+    """What keeps traces from being sent, whatever the collector: the extra, or another protocol; empty if nothing."""
+    if not _is_installed():
+        return MISSING
+    others = (name for name in _PROTOCOLS if environment.get(name, "").strip() not in {"", PROTOCOL})
+    return next((f"{name}: dslkit sends {PROTOCOL}. {_INSTEAD}" for name in others), "")
+
+
+def _is_installed() -> bool:
+    """All of it: a dependency brings OpenTelemetry's API, and may bring its SDK, without an exporter over HTTP."""
+    try:
+        return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
+    except ModuleNotFoundError:  # of a package above
+        return False
 
 
 def is_wanted(environment: Mapping[str, str]) -> bool:
@@ -217,12 +231,11 @@ def exporting(home: Path, say: Callable[[str], object], environment: Mapping[str
     if not is_wanted(environment):
         yield
         return
-    if importlib.util.find_spec("opentelemetry") is None:
-        say(MISSING)
+    if problem := obstacle(environment):
+        say(f"telemetry: {problem}")
         yield
         return
     worker = _Worker(home, datetime.now(UTC), contents=contents_wanted(environment))
-    worker.start()
     try:
         yield
     finally:
@@ -231,16 +244,17 @@ def exporting(home: Path, say: Callable[[str], object], environment: Mapping[str
             say(f"telemetry: {problem} What is missing goes with the next export.")
 
 
-class _Worker(threading.Thread):
+class _Worker:
     """Exports now and then, and once more when told to stop."""
 
     def __init__(self, home: Path, since: datetime, *, contents: bool) -> None:
-        super().__init__(name="telemetry", daemon=True)
         self._options: dict[str, Any] = {"home": home, "since": since, "contents": contents}
         self._over = threading.Event()
         self._problem = ""
+        self._thread = Background(self._run, name="telemetry")
+        self._thread.start()
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Until told to stop; whatever goes wrong is kept to be said."""
         try:
             export, collector = None, None
@@ -258,8 +272,8 @@ class _Worker(threading.Thread):
     def stop(self, wait_s: float) -> str:
         """Export once more, but do not wait longer for it; what went wrong."""
         self._over.set()
-        self.join(wait_s)
-        return "The collector takes its time." if self.is_alive() else self._problem
+        self._thread.join(wait_s)
+        return "The collector takes its time." if self._thread.is_alive() else self._problem
 
 
 def _attempt(export: Exporter, wait_s: float) -> str:

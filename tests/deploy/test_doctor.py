@@ -73,7 +73,7 @@ def test_a_good_installation() -> None:
     assert [check for check in checks if check["status"] != "ok"] == []
     assert [check["name"] for check in checks] == [
         "versions", "settings", "ledger", "records", "disk", "permissions",
-        "model", "prices", "engine", "knowledge", "port",
+        "model", "prices", "telemetry", "engine", "knowledge", "port",
     ]  # fmt: skip
     assert done.returncode == 0
     assert server.keys == [f"Bearer {SECRET}"]
@@ -292,6 +292,30 @@ def test_prices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text("[[price]")
     monkeypatch.setenv("DSLKIT_PRICES", str(tmp_path / "prices.toml"))
     assert doctor.check_prices(load_settings()).status == "problem"
+
+
+@pytest.mark.parametrize(
+    ("named", "gone", "status", "said"),
+    [
+        ({}, (), "ok", "nobody is told"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "SENTRY_DSN": "https://k@x/1"}, (), "ok", "collector, errors go"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, ("opentelemetry.exporter.otlp.proto.http",), "warning", "[otel]"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, (), "warning", "4318"),
+        ({"SENTRY_DSN": f"https://{SECRET}@x/1"}, ("sentry_sdk",), "warning", "[sentry]"),
+        ({"SENTRY_DSN": f"https://{SECRET}@x:port/1"}, (), "warning", "no address of a Sentry project"),
+    ],
+)
+def test_telemetry_that_would_not_arrive_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, named: dict[str, str], gone: tuple[str, ...], status: str, said: str
+) -> None:
+    for name in gone:
+        monkeypatch.setitem(sys.modules, name, None)  # as when it is not installed
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    check = doctor.check_telemetry(load_settings(), os.environ)
+    assert (check.status, bool(check.remedy)) == (status, status != "ok")
+    assert said in check.detail
+    assert SECRET not in check.detail + check.remedy
 
 
 def test_a_package_that_is_gone_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dslkit import notebooks
 from dslkit.cli import main
 from dslkit.dify.workflow import Workflow
 from dslkit.errors import BudgetError, LedgerError
@@ -216,15 +217,31 @@ def test_a_server_that_is_gone_changes_nothing() -> None:
     Reporter(dsn(server)).failure("SomeError")
 
 
-@pytest.mark.parametrize(("given", "said"), [("nonsense", room.WRONG), ("https://example.org/x", room.WRONG)])
-def test_a_wrong_address_is_said_and_not_shown(given: str, said: str) -> None:
+@pytest.mark.parametrize(
+    "given", ["nonsense", "https://example.org/x", "https://key@host:port/1", "https://key@[host/1"]
+)
+def test_a_wrong_address_is_said_and_not_shown(given: str) -> None:
     heard: list[object] = []
     Reporter(given, heard.append).failure("SomeError")
-    assert heard == [said]
+    assert heard == [room.WRONG]
+
+
+def test_a_wrong_address_is_said_once_by_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the work, and not again when that breaks."""
+
+    def refuse(*_arguments: object, **_values: object) -> None:
+        raise LedgerError("broken")
+
+    monkeypatch.setenv("SENTRY_DSN", "https://key@host:port/1")
+    monkeypatch.setattr(notebooks, "run", refuse)
+    assert run_cli(monkeypatch, "run", "any.ipynb") == 1
+    assert capsys.readouterr().err == f"{room.WRONG}\ndslkit: broken\n"
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     heard: list[object] = []
     Reporter("https://key@example.org/1", heard.append).failure("SomeError")
     assert heard == ["SENTRY_DSN is set, but Sentry's SDK is not installed: pip install 'dslkit[sentry]'."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes
 from opentelemetry.semconv.schemas import Schemas
 
+from dslkit.cli import main
 from dslkit.errors import DslkitError, UsageError
 from dslkit.ledger import Ledger
 from dslkit.records import Attribution, CallEnd, CallStart, Finding, Item, Run, Usage
@@ -463,14 +465,26 @@ def test_without_a_collector_nothing_is_loaded(home: Path, monkeypatch: pytest.M
             pass
 
 
-def test_without_the_extra_it_says_how_to_get_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room.importlib.util, "find_spec", lambda _name: None)
+@pytest.mark.parametrize("part", ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "opentelemetry"])
+def test_without_the_extra_it_says_how_to_get_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    """A dependency brings other parts of OpenTelemetry, with which nothing can be sent."""
+    for name in [name for name in sys.modules if name == part or name.startswith(f"{part}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, part, None)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     said: list[str] = []
-    with exporting(home, said.append, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}):
+    with exporting(home, said.append):
         pass
-    assert said == ["OpenTelemetry is not installed: pip install 'dslkit[otel]'."]
+    assert said == ["telemetry: OpenTelemetry is not installed: pip install 'dslkit[otel]'."]
     with pytest.raises(UsageError, match=r"dslkit\[otel\]"):
         exporter(home)
+    monkeypatch.setattr(sys, "argv", ["dslkit", "telemetry", "export"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "dslkit: OpenTelemetry is not installed: pip install 'dslkit[otel]'.\n"
 
 
 @pytest.mark.parametrize("signal", ["TRACES", "METRICS"])
