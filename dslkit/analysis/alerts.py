@@ -8,6 +8,8 @@ from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from dslkit.ledger.queries import UNPRICED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -37,12 +39,11 @@ _FAILED = """
   SELECT count(*), count(*) FILTER (outcome = 'error') FROM calls
   WHERE started_at >= $since AND outcome <> 'unknown' AND NOT cache_hit
 """
-_UNPRICED = """
+_UNPRICED = f"""
   SELECT coalesce(response_model, request_model) AS model, count(*) FROM calls
-  WHERE started_at >= $since AND cost_usd IS NULL
-    AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)
+  WHERE started_at >= $since AND {UNPRICED}
   GROUP BY ALL ORDER BY ALL
-"""
+"""  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ def _unknown_prices(
     if rows:
         models = ", ".join(f"{model} ({count:,})" for model, count in rows)
         yield _alert(
-            rule, f"calls of unknown price in the last {_age(rule.within)}: {models}. Spend is more than shown."
+            rule, f"attempts of unknown price in the last {_age(rule.within)}: {models}. Spend is more than shown."
         )
 
 

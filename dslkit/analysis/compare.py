@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dslkit.analysis import intervals
-from dslkit.analysis.scope import IN_SCOPE, UNPRICED
+from dslkit.analysis.scope import IN_SCOPE
 from dslkit.errors import UsageError
+from dslkit.ledger.queries import UNPRICED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

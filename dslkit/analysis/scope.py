@@ -11,13 +11,12 @@ from dslkit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Conditions in SQL: in a `Scope`, whose parameters are bound; an attempt that used tokens of unknown price.
+# A condition in SQL: in a `Scope`, whose parameters are bound.
 IN_SCOPE = """
   ($run IS NULL OR run_id = $run)
   AND ($since IS NULL OR coalesce(started_at, ended_at) >= $since)
   AND ($until IS NULL OR coalesce(started_at, ended_at) < $until)
 """
-UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, output_tokens) IS NOT NULL)"
 
 
 class Rows(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dslkit.analysis.rates import Rates, rates_of
 from dslkit.analysis.scope import IN_SCOPE
+from dslkit.ledger.queries import UNPRICED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,9 @@ _USED = f"""
   SELECT provider_name, coalesce(response_model, request_model) AS model, count(*),
     sum(input_tokens)::BIGINT, sum(coalesce(cache_read_input_tokens, 0))::BIGINT,
     sum(coalesce(cache_creation_input_tokens, 0))::BIGINT, sum(output_tokens)::BIGINT,
-    sum(coalesce(reasoning_output_tokens, 0))::BIGINT, sum(cost_usd), count(*) FILTER (cost_usd IS NULL)
+    sum(coalesce(reasoning_output_tokens, 0))::BIGINT, sum(cost_usd), count(*) FILTER ({UNPRICED})
   FROM calls
-  WHERE NOT cache_hit AND input_tokens IS NOT NULL AND output_tokens IS NOT NULL
+  WHERE NOT cache_hit AND input_tokens + output_tokens > 0
     AND {IN_SCOPE}
   GROUP BY ALL ORDER BY sum(cost_usd) DESC NULLS LAST, count(*) DESC, model
 """  # noqa: S608 - constants; every value from outside is bound

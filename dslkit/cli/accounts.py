@@ -66,8 +66,11 @@ def usage(
     groups = totals.groups if totals.by else totals.models
     rows = [*groups.items(), ("all", totals)]
     put_table(
-        (totals.by or "model", "requests", "input tokens", "output tokens", "cost"),
-        [(name, row.total_requests, row.prompt_tokens, row.completion_tokens, row.cost) for name, row in rows],
+        (totals.by or "model", "calls", "attempts", "input tokens", "output tokens", "cost"),
+        [
+            (name, row.total_calls, row.total_requests, row.prompt_tokens, row.completion_tokens, row.cost)
+            for name, row in rows
+        ],
     )
     if totals.tracking_since:
         say(f"tracking since {totals.tracking_since:%Y-%m-%d %H:%M:%S} UTC")

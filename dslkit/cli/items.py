@@ -72,7 +72,7 @@ class Outcome:
         parts += [f"{self.reused} of them reused"] if self.reused else []
         judged = ((self.exact, "exact names"), (self.related, "all related nodes"))
         parts += [f"{held} of {asked} with {words}" for (held, asked), words in judged if asked]
-        return f"{self.items} items: {', '.join(parts) or 'none'}"
+        return f"{self.items:,} item{'s' * (self.items != 1)}: {', '.join(parts) or 'none'}"
 
 
 def own_run(ledger: Ledger) -> str:
@@ -104,7 +104,7 @@ def tell_items(ledger: Ledger, run_id: str, order: Iterable[str], *, problem: st
         query = f"SELECT item_id, verdict, engine, error_findings FROM items WHERE run_id = '{run_id}'"  # noqa: S608 - to be read
         say(f'{outcome.items - len(items):,} more items are not shown; all are in the ledger: dslkit sql "{query}"')
     spent = ledger.usage(run=run_id)
-    put(f"{outcome}; {spent.total_requests} calls, {spent.total_tokens:,} tokens, {spent.cost}")
+    put(f"{outcome}; {spent.asked}, {spent.total_tokens:,} tokens, {spent.cost}")
     return outcome
 
 

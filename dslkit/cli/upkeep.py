@@ -89,4 +89,4 @@ def reprice(
 ) -> None:
     """Price calls again at what is known today of the rates of their day; what was booked is kept."""
     done = open_ledger().reprice(instant(since))
-    put(f"{done.changed:,} of {done.calls:,} calls changed: ${done.before_usd:f} before, ${done.after_usd:f} now")
+    put(f"{done.changed:,} of {done.calls:,} attempts changed: ${done.before_usd:f} before, ${done.after_usd:f} now")

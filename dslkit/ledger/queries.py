@@ -27,16 +27,20 @@ GROUPINGS = {
     "day": "SELECT *, strftime(started_at, '%Y-%m-%d') AS name FROM calls",
     "tag": "SELECT *, unnest(list_transform(map_entries(tags), lambda t: t.key || '=' || t.value)) AS name FROM calls",
 }
-# A request that was refused before any token was read costs nothing; of any other without a price nobody knows.
-_UNKNOWN_PRICE = (
-    "cost_usd IS NULL AND NOT (coalesce(http_status, 0) >= 400 AND coalesce(input_tokens, output_tokens) IS NULL)"
-)
+# An attempt that used tokens whose price is not known.  One that was never sent used none, and one that was refused, or
+# of which nothing came back, says of none.
+UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
-    """Sums over attempts.  Tokens and money are of what is known; ``unknown_*`` count what they leave out."""
+    """Sums over attempts.  Tokens and money are of what is known; ``unknown_*`` count the attempts they leave out.
 
+    ``total_requests`` counts attempts, ``total_calls`` the questions they were made for: a question asked again after
+    an error is another attempt of the same call.  A call counts where its first attempt does.
+    """
+
+    total_calls: int = 0
     total_requests: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -61,9 +65,15 @@ class UsageRow:
     @property
     def cost(self) -> str:
         """The cost as a person reads it, with what it leaves out."""
-        missing = self.unknown_price_calls
-        known = f"${self.estimated_cost_usd.quantize(Decimal('0.0001')):,f}"
-        return known if not missing else f"{known} + {missing:,} call{'s' * (missing != 1)} of unknown price"
+        missing = ((self.unknown_price_calls, "price"), (self.unknown_outcome_calls, "outcome"))
+        left_out = [f"{number:,} attempt{'s' * (number != 1)} of unknown {what}" for number, what in missing if number]
+        return " + ".join([f"${self.estimated_cost_usd.quantize(Decimal('0.0001')):,f}", *left_out])
+
+    @property
+    def asked(self) -> str:
+        """How many calls, as a person reads it, and in how many attempts where that is another number."""
+        calls = f"{self.total_calls:,} call{'s' * (self.total_calls != 1)}"
+        return calls if self.total_calls == self.total_requests else f"{calls} in {self.total_requests:,} attempts"
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; money as a number of at most nine decimals."""
@@ -95,25 +105,27 @@ class UsageTotals(UsageRow):
 
     def _repr_html_(self) -> str:
         """A table for a notebook: by what was asked for, else by model."""
-        names = (self.by or "model", "requests", "input tokens", "output tokens", "cost")
-        rows = [(*_shown(name, row),) for name, row in [*(self.groups or self.models).items(), ("all", self)]]
+        names = (self.by or "model", "calls", "attempts", "input tokens", "output tokens", "cost")
+        rows = [_shown(name, row) for name, row in [*(self.groups or self.models).items(), ("all", self)]]
         head = "".join(f"<th>{name}</th>" for name in names)
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _shown(name: str, row: UsageRow) -> tuple[str, ...]:
-    return name, f"{row.total_requests:,}", f"{row.prompt_tokens:,}", f"{row.completion_tokens:,}", row.cost
+    counts = (row.total_calls, row.total_requests, row.prompt_tokens, row.completion_tokens)
+    return (name, *(f"{count:,}" for count in counts), row.cost)
 
 
 _SUMS = f"""
+    count(*) FILTER (attempt = 1)::BIGINT AS total_calls,
     count(*)::BIGINT AS total_requests,
     coalesce(sum(input_tokens), 0)::BIGINT AS prompt_tokens,
     coalesce(sum(cache_read_input_tokens), 0)::BIGINT AS cached_tokens,
     coalesce(sum(output_tokens), 0)::BIGINT AS completion_tokens,
     coalesce(sum(reasoning_output_tokens), 0)::BIGINT AS reasoning_tokens,
     coalesce(sum(cost_usd), 0) AS estimated_cost_usd,
-    count(*) FILTER ({_UNKNOWN_PRICE})::BIGINT AS unknown_price_calls,
+    count(*) FILTER ({UNPRICED})::BIGINT AS unknown_price_calls,
     count(*) FILTER (input_tokens IS NULL AND output_tokens IS NULL)::BIGINT AS unknown_usage_calls,
     count(*) FILTER (outcome = 'unknown')::BIGINT AS unknown_outcome_calls
 """

@@ -72,7 +72,7 @@ def verify(folder: Folder) -> Verified:
             counts |= _calls(open_snapshot(connection, folder))
     unknown = counts.get("unknown_outcome", 0)
     if unknown:
-        text = f"{unknown} calls are of unknown outcome: under way, or their process died. They count at no price."
+        text = f"{unknown} attempts are of unknown outcome: under way, or their process died. They count at no price."
         findings.append(_finding("note", "unknown-outcome", text))
     return Verified(**counts, archives=len(folder.archives()), findings=tuple(findings))
 

@@ -157,7 +157,7 @@ def _notices(found: Comparison) -> Iterator[str]:
         yield "The sides made different items, so they are compared as two samples: their difficulty may differ too."
     unpriced = found.first.unpriced + found.second.unpriced
     if unpriced:
-        yield f"{formats.plural(unpriced, 'call')} of unknown price; the cost of their items is left out."
+        yield f"{formats.plural(unpriced, 'attempt')} of unknown price; the cost of their items is left out."
 
 
 def _differences(found: Comparison) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _name(scope: Scope) -> str:
 
 
 def _spend(side: Side) -> str:
-    missing = f" + {formats.plural(side.unpriced, 'call')} of unknown price" if side.unpriced else ""
+    missing = f" + {formats.plural(side.unpriced, 'attempt')} of unknown price" if side.unpriced else ""
     return f"{formats.usd(side.cost_usd)}{missing}"
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dslkit.analysis.scope import IN_SCOPE, UNPRICED
+from dslkit.analysis.scope import IN_SCOPE
+from dslkit.ledger.queries import UNPRICED
 
 if TYPE_CHECKING:
     from dslkit.analysis.scope import Rows, Scope, Views

@@ -30,9 +30,9 @@ def key_figures(overview: Overview) -> Markup:
 
 
 def spent(cost: Decimal, unpriced: int, unknown: int = 0) -> str:
-    """``$1.23 + 14 calls of unknown price``: what is known and what is not, in one breath."""
+    """``$1.23 + 14 attempts of unknown price``: what is known and what is not, in one breath."""
     missing = [
-        formats.plural(number, f"call of unknown {what}", f"calls of unknown {what}")
+        formats.plural(number, f"attempt of unknown {what}", f"attempts of unknown {what}")
         for number, what in ((unpriced, "price"), (unknown, "outcome"))
         if number
     ]
@@ -73,7 +73,7 @@ def _result_figures(overview: Overview) -> Iterator[Figure]:
 
 def _spend_notes(sums: Sums) -> list[str]:
     notes = [
-        f"+ {formats.plural(number, f'call of unknown {what}', f'calls of unknown {what}')}"
+        f"+ {formats.plural(number, f'attempt of unknown {what}', f'attempts of unknown {what}')}"
         for number, what in ((sums.unpriced, "price"), (sums.unknown, "outcome"))
         if number
     ]
@@ -195,7 +195,7 @@ def _caveats(sums: Sums, unpriced_models: Sequence[str]) -> Iterator[str]:
     """What the figures cannot know, each with its number."""
     if sums.unpriced:
         yield (
-            f"{formats.plural(sums.unpriced, 'call')} of unknown price: tokens were used, but no price is known for "
+            f"{formats.plural(sums.unpriced, 'attempt')} of unknown price: tokens were used, but no price is known for "
             f"{formats.some(unpriced_models)}. Add one to the price file, then reprice the ledger."
         )
     if sums.unknown:

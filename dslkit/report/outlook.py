@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from dslkit.analysis.estimate import in_hindsight
 from dslkit.analysis.history import made_items, past_items
-from dslkit.analysis.scope import UNPRICED
 from dslkit.analysis.whatif import Change, what_if
+from dslkit.ledger.queries import UNPRICED
 from dslkit.report import formats
 from dslkit.report.key_figures import at_least
 from dslkit.report.markup import Cell, Column, Table, sentence, shorten, table
@@ -150,7 +150,7 @@ def _figures(one: Outlook) -> Iterator[tuple[Cell, bool | None]]:
 def alternatives(calls: Sequence[Used], prices: Prices, at: datetime) -> Markup:
     """The calls of a scope at the prices of each model that was used: as they are, in batches, half of input cached.
 
-    Calls of unknown price are in no row, and their models are no choice; how many those are stands below.
+    Attempts of unknown price are in no row, and their models are no choice; how many those are stands below.
     """
     calls = [one for one in calls if one.model != OFFLINE_MODEL]
     priced = [one for one in calls if what_if([one], Change(), prices, at) is not None]

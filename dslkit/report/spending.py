@@ -128,7 +128,7 @@ def _priced(row: Sums) -> bool:
 
 
 def _unknown(row: Sums) -> str:
-    return f"+ {formats.plural(row.unpriced, 'call')} of unknown price" if row.unpriced else ""
+    return f"+ {formats.plural(row.unpriced, 'attempt')} of unknown price" if row.unpriced else ""
 
 
 def _rest(rows: Sequence[Sums], what: str) -> str:

@@ -137,7 +137,7 @@ def test_unknown_prices_name_their_models(book: Book, fired: Any) -> None:
     book.call(HOUR, model="refused", outcome="error", usage=None, http_status=400)
     book.call(2 * DAY, model="older")
     assert fired('kind="unknown_prices"') == [
-        "x: calls of unknown price in the last day: house-model (2). Spend is more than shown."
+        "x: attempts of unknown price in the last day: house-model (2). Spend is more than shown."
     ]
 
 

@@ -12,11 +12,39 @@ from rich.console import Console
 
 from dslkit.cli import accounts, terminal
 from dslkit.cli.accounts import instant, logged
+from dslkit.cli.items import tell_items
 from dslkit.errors import UsageError
 from dslkit.records import Attribution, CallEnd, CallStart, Item, Run, Usage
 
 if TYPE_CHECKING:
     from conftest import Dslkit
+
+
+STARTED = CallStart(
+    call_id="0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a",
+    attempt=1,
+    attribution=Attribution(run_id="refused", item_id="a"),
+    provider_name="openai",
+    operation_name="chat",
+    request_model="gpt-4o-mini",
+    estimated_input_tokens=1,
+    estimated_output_tokens=1,
+    request_bytes=1,
+    stream=False,
+    throttle_wait_s=0.0,
+    started_at=datetime(2026, 11, 20, 12, tzinfo=UTC),
+)
+MADE = Item(
+    run_id="third",
+    item_id="a",
+    key="k",
+    model="offline",
+    mode="simple",
+    verdict="working",
+    engine="not run",
+    started_at=STARTED.started_at,
+    ended_at=STARTED.started_at,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +58,8 @@ def test_usage(dslkit: Dslkit) -> None:
     assert totals["total_requests"] == 2
     assert totals["models"]["offline"]["total_requests"] == 2
     assert totals["estimated_cost_usd"] == 0
-    assert dslkit("usage").out.splitlines()[1].split()[:2] == ["offline", "2"]
+    assert totals["total_calls"] == 2
+    assert dslkit("usage").out.splitlines()[1].split()[:3] == ["offline", "2", "2"]
     assert "configuration" in dslkit("usage", "--by", "stage").out
 
 
@@ -79,6 +108,27 @@ def test_levels_of_the_log(outcome: str, status: int | None) -> None:
     assert logged({"outcome": outcome, "http_status": status})["level"] == LEVELS[outcome, status]
 
 
+def test_calls_are_questions_and_attempts_are_each_time_one_is_sent(
+    dslkit: Dslkit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one run `runs`, `usage` and the last line of a batch say the same, here of a server out of reach."""
+    recorder = accounts.open_ledger().recorder()
+    at = datetime.now(UTC)
+    recorder.run(Run(run_id="refused", started_at=at, ended_at=at, status="completed"))
+    for attempt in (1, 2, 3):
+        recorder.reserve(replace(STARTED, attempt=attempt, started_at=at, request_model="house-model"))
+        lost = CallEnd(call_id=STARTED.call_id, attempt=attempt, outcome="error", ended_at=at, latency_s=0.0)
+        recorder.settle(replace(lost, error_type="APIConnectionError", usage=Usage(input_tokens=0, output_tokens=0)))
+    recorder.item(replace(MADE, run_id="refused", verdict="failed", started_at=at, ended_at=at))
+    recorder.close()
+    assert json.loads(dslkit("runs", "--json").out)[0]["calls"] == 1
+    totals = json.loads(dslkit("usage", "--run", "refused", "--json").out)
+    assert (totals["total_calls"], totals["total_requests"], totals["unknown_price_calls"]) == (1, 3, 0)
+    assert dslkit("usage", "--run", "refused").out.split()[-6:] == ["all", "1", "3", "0", "0", "$0.0000"]
+    tell_items(accounts.open_ledger(), "refused", ["a"])
+    assert "1 item: 1 failed; 1 call in 3 attempts, 0 tokens, $0.0000\n" in capsys.readouterr().out
+
+
 class _LookedEnoughError(Exception):
     """In place of Ctrl-C."""
 
@@ -86,20 +136,7 @@ class _LookedEnoughError(Exception):
 def test_log_follows(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each call as it ends, none for those before; unknown tokens and money are question marks."""
     recorder = accounts.open_ledger().recorder()
-    known = CallStart(
-        call_id="0b6e8a52-4c5e-4b0e-9d3e-0f4d6a3c2b1a",
-        attempt=1,
-        attribution=Attribution(run_id="run-9", stage="quality"),
-        provider_name="openai",
-        operation_name="chat",
-        request_model="gpt-4o-mini",
-        estimated_input_tokens=1,
-        estimated_output_tokens=1,
-        request_bytes=1,
-        stream=False,
-        throttle_wait_s=0.0,
-        started_at=datetime(2026, 11, 20, 12, tzinfo=UTC),
-    )
+    known = replace(STARTED, attribution=Attribution(run_id="run-9", stage="quality"))
     ended = CallEnd(call_id=known.call_id, attempt=1, outcome="ok", ended_at=known.started_at, latency_s=1.5)
     turns = iter([
         replace(ended, http_status=200, usage=Usage(input_tokens=1000, output_tokens=100)),
@@ -162,17 +199,7 @@ def test_runs_count_what_is_unfinished(dslkit: Dslkit) -> None:
     recorder = accounts.open_ledger().recorder()
     at = datetime.now(UTC)
     recorder.run(Run(run_id="third", started_at=at, status="completed"))
-    made = Item(
-        run_id="third",
-        item_id="a",
-        key="k",
-        model="offline",
-        mode="simple",
-        verdict="working",
-        engine="not run",
-        started_at=at,
-        ended_at=at,
-    )
+    made = replace(MADE, started_at=at, ended_at=at)
     for each in (made, replace(made, item_id="b", verdict="failed"), replace(made, item_id="c", verdict="errors")):
         recorder.item(each)
     recorder.close()

@@ -78,7 +78,7 @@ def test_a_batch_and_its_report_run_without(slim: dict[str, str], tmp_path: Path
     (tmp_path / "wishes.txt").write_text("Summarise a text (variable text). Return the summary (variable summary).\n")
     main = "from dslkit.cli import main; main()"
     slim["DSLKIT_REPORTS"] = str(tmp_path / "pages")
-    assert "1 items" in run(slim, main, "batch", "wishes.txt", "--out", "out", "--mode", "rag")
+    assert "1 item:" in run(slim, main, "batch", "wishes.txt", "--out", "out", "--mode", "rag")
     assert list((tmp_path / "pages").glob("*.html")), "the service shows what the batch wrote"
     run(slim, main, "batch", "wishes.txt", "--out", "again", "--mode", "simple")  # so that there is a course to draw
     run(slim, main, "report", "-o", "report.html")

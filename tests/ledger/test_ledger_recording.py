@@ -68,7 +68,7 @@ def test_relations_and_usage_show_well_in_a_notebook(ledger: Ledger) -> None:
         assert "&lt;" in shown
         assert "<script>" not in shown
         assert "<b>" not in shown
-    assert "$0.0000 + 1 call of unknown price" in ledger.usage()._repr_html_()
+    assert "$0.0000 + 1 attempt of unknown price" in ledger.usage()._repr_html_()
 
 
 def test_every_column_of_a_call(ledger: Ledger) -> None:

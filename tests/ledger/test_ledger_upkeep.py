@@ -237,7 +237,7 @@ def test_repricing_keeps_what_was_booked(home: Path, tmp_path: Path) -> None:
     unknown = call(recorder, request_model="house-model", ending={"response_model": "house-model"})
     free = call(recorder, ending={"cache_hit": True})
     recorder.reserve(start())
-    assert ledger.usage().unknown_price_calls == 2
+    assert ledger.usage().unknown_price_calls == 1
     prices = tmp_path / "prices.toml"
     prices.write_text('[[price]]\nmodel = "house-model"\ninput = 1\noutput = 10\n')
     recorder._prices = Prices(prices)  # as a process that starts with the new file
@@ -250,7 +250,7 @@ def test_repricing_keeps_what_was_booked(home: Path, tmp_path: Path) -> None:
         assert found[unknown] == (Decimal("0.002"), None, "override")
         assert found[free] == (Decimal(0), Decimal(0), "cache")
         assert ledger.usage().estimated_cost_usd == Decimal("0.00221")
-        assert ledger.usage().unknown_price_calls == 1
+        assert ledger.usage().unknown_price_calls == 0
         recorder._open_calls.clear()
         recorder.close()
         ledger.compact()

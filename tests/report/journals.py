@@ -83,8 +83,8 @@ def total(rows: Iterable[Row], name: str) -> Any:
 
 def unpriced(row: Row) -> bool:
     """Whether tokens were used whose price is not known."""
-    used = row.get("input_tokens") is not None or row.get("output_tokens") is not None
-    return row["cost"] is None and (row["outcome"] == "ok" or used)
+    used = (row.get("input_tokens") or 0) + (row.get("output_tokens") or 0)
+    return row["cost"] is None and (row["outcome"] == "ok" or used > 0)
 
 
 def timed(rows: Iterable[Row], timing: str) -> list[float]:

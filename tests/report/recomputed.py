@@ -1,7 +1,7 @@
 """The tables of a report as they must read, each number computed from journal lines in plain Python.
 
 Of the package only the formats of numbers are used, and the prices of single calls.  A cell is its text; a second,
-smaller line follows a bar: ``gpt-4o|+ 3 calls of unknown price``.
+smaller line follows a bar: ``gpt-4o|+ 3 attempts of unknown price``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def breakdown(calls: Sequence[Row], key: Callable[[Row], Iterable[str]]) -> tupl
         missing = found["unpriced"]
         priced = found["cost_usd"] or not missing
         cells.append([
-            detailed(name, f"+ {formats.plural(missing, 'call')} of unknown price" if missing else ""),
+            detailed(name, f"+ {formats.plural(missing, 'attempt')} of unknown price" if missing else ""),
             formats.usd(found["cost_usd"], decimals) if priced else UNKNOWN,
             formats.share(found["cost_usd"], total) if priced else UNKNOWN,
             *(formats.count(found[of]) for of in ("calls", "input_tokens", "output_tokens")),
@@ -145,7 +145,7 @@ def again(prices: Prices, row: Row, model: str, at: datetime, *, cached: int | N
 def otherwise(calls: Sequence[Row], at: datetime) -> tuple[Cells, int]:
     """At list price, in batches and with half of the input cached; and how many attempts have no price."""
     prices = Prices()
-    used = [row for row in calls if not row.get("cache_hit") and row.get("input_tokens") is not None]
+    used = [row for row in calls if not row.get("cache_hit") and (row.get("input_tokens") or 0) > 0]
     priced = [row for row in used if again(prices, row, row["request_model"], at) is not None]
     recorded = known_cost(priced)
     totals = {name: known_cost(rows) for name, rows in journals.grouped(priced, lambda r: [r["request_model"]]).items()}

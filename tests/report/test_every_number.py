@@ -14,6 +14,7 @@ import recomputed
 from rendering import render
 
 from benchmarks import month
+from dslkit.records import Usage
 from dslkit.report import formats
 from dslkit.report.page import LISTED_ITEMS
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from journals import Row
 
-    from dslkit.records import Item
+    from dslkit.records import CallEnd, Item
 
 REUSED = 9  # items
 SCHEDULED = {"schedule": "nightly"}
@@ -77,7 +78,7 @@ def lines(rows: list[list[str]]) -> list[list[str]]:
 
 @pytest.fixture(scope="module", params=[11, 12])
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random month in which one run failed and one was interrupted."""
+    """A random month in which one run failed, one was interrupted, and a third of the errors were never sent."""
     folder = tmp_path_factory.mktemp("ledger")
     made = month.make(600, seed=request.param, runs=15)
     runs = [
@@ -85,13 +86,20 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         replace(made.runs[-2], status="failed", error_type="ValueError", error_message="no such file"),
         replace(made.runs[-1], status="interrupted", tags=SCHEDULED),
     ]
-    month.record(replace(made, runs=runs), str(folder))
+    ends = [never_sent(end) if end.outcome == "error" and k % 3 == 0 else end for k, end in enumerate(made.ends)]
+    month.record(replace(made, runs=runs, ends=ends), str(folder))
     reused = [one for one in made.items if one.verdict == "working"][:REUSED]
     for later in (1, 2):
         month.record(
             replace(made, starts=[], ends=[], runs=[], items=[rerun(one, later) for one in reused]), str(folder)
         )
     return folder
+
+
+def never_sent(end: CallEnd) -> CallEnd:
+    """The server could not be reached: no tokens, no price to be known."""
+    nothing = Usage(input_tokens=0, output_tokens=0)
+    return replace(end, http_status=None, error_type="APIConnectionError", error_message=None, usage=nothing)
 
 
 def rerun(item: Item, days: int) -> Item:
@@ -143,7 +151,7 @@ def test_key_figures(page, calls, items) -> None:
     kinds = {kind: sum(row["verdict"] == kind for row in items) for kind in recomputed.VERDICTS}
     cost, unpriced, works = found["cost_usd"], found["unpriced"], kinds["working"]
     retries, lost = found["attempts"] - found["calls"], found["calls"] - found["answered"]
-    unknown = [f"+ {formats.plural(n, f'call of unknown {what}', f'calls of unknown {what}')}"
+    unknown = [f"+ {formats.plural(n, f'attempt of unknown {what}', f'attempts of unknown {what}')}"
                for n, what in ((unpriced, "price"), (found["unknown"], "outcome")) if n]  # fmt: skip
     waits = [row["throttle_wait_s"] for row in calls]
     waited = sum(row["throttle_wait_s"] >= 0.001 and not row.get("cache_hit") for row in calls)
@@ -170,7 +178,8 @@ def test_key_figures(page, calls, items) -> None:
     ]  # fmt: skip
     questions = {"On what", "Runs", "Is it getting worse", "What would be cheaper"}
     assert [figure for figure in page.figures if figure[0] not in questions] == lines(rows)
-    assert f"{unpriced} calls of unknown price: tokens were used, but no price is known for house-model." in page.prose
+    said = "of unknown price: tokens were used, but no price is known for house-model."
+    assert f"{unpriced} attempts {said}" in page.prose
     for number, said in ((found["unanswered"], "ended without an answer"), (found["estimated"], "cut short"),
                          (found["unknown"], "of unknown outcome: the process ended")):  # fmt: skip
         assert not number or f"{formats.plural(number, 'attempt')} {said}" in page.prose

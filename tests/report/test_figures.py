@@ -225,10 +225,12 @@ def test_timeline_adds_up_small_models_and_small_units(tmp_path) -> None:
 
 
 def test_what_has_no_price_adds_up_to_what_the_usage_command_says(home) -> None:
-    """Unknown price, unknown outcome and no answer are told apart here; together they are what `usage` counts."""
+    """Of unknown price, of unknown outcome; and what was refused or lost is neither."""
     ledger = Ledger(home)
     sums, usage = figures.sums(gather(ledger.snapshot(), Scope())), ledger.usage()
-    assert sums.unpriced + sums.unanswered + sums.unknown == usage.unknown_price_calls
+    assert (sums.unpriced, sums.unknown) == (usage.unknown_price_calls, usage.unknown_outcome_calls)
+    assert (sums.calls, sums.attempts) == (usage.total_calls, usage.total_requests)
+    assert min(sums.unpriced, sums.unanswered, sums.retries) > 0
     assert sums.cost_usd == usage.estimated_cost_usd
     assert sums.tokens == usage.total_tokens
 
