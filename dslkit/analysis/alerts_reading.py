@@ -25,6 +25,19 @@ _KINDS: dict[str, type[BaseModel]] = {
     get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in get_args(get_args(Rule)[0])
 }
 _TABLES: dict[str, type[BaseModel]] = {**_KINDS, "webhook": Webhook, "email": Email}
+_EXAMPLE = f"""Write some into that file, such as:
+
+[[rule]]
+name = "day's budget"
+kind = "spend"
+per = "day"
+above_usd = 20
+
+[[rule]]
+name = "prices"
+kind = "unknown_prices"
+
+Kinds are {", ".join(_KINDS)}; what a rule of a kind lacks is said when it is read."""
 _SAID = {
     "missing": "is missing",
     "union_tag_not_found": f"is missing: write one of {', '.join(_KINDS)}",
@@ -55,7 +68,7 @@ def _read(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UsageError(f"There are no alert rules in {path}. Write some: see docs/alerts.md.") from None
+        raise UsageError(f"There are no alert rules in {path}. {_EXAMPLE}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     try:

@@ -278,8 +278,8 @@ def _cell(name: str, cell: Any) -> Any:
         return usd(cell)
     if name in _IDS:
         return short(cell)
-    if name == "notebook" and is_narrow():
-        return cell.removesuffix(".ipynb")
+    if name == "notebook":
+        return (cell.removesuffix(".ipynb") if is_narrow() else cell) or "–"  # made by a verb or the HTTP API
     if isinstance(cell, datetime):
         return f"{cell:%m-%d %H:%M}" if is_narrow() else f"{cell:%Y-%m-%d %H:%M:%S}"
     return cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from dslkit.cli.terminal import put, put_table, say
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dslkit.analysis.schedules import Schedule
     from dslkit.settings import Settings
@@ -71,6 +72,8 @@ def schedule(
     wanted = _schedule(settings, notebook, every, given, name=name, zone=timezone)
     place = scheduling.Place(folder=Path.cwd(), home=home, image=image)
     texts = scheduling.files(wanted, scheduler.value, place)
+    for remark in (*_replaced(home, wanted), *_samples(wanted)):
+        say(remark)
     schedules.register(home, wanted)
     _write(texts, out)
     say(_what_next(scheduler, wanted, out))
@@ -99,6 +102,37 @@ def _schedule(
     )
     before = [known for known in schedules(settings.home) if replace(known, since=wanted.since) == wanted]
     return before[0] if before else wanted
+
+
+def _replaced(home: Path, wanted: Schedule) -> Iterator[str]:
+    """What becomes of another schedule of that name."""
+    from dslkit.analysis.schedules import schedules
+
+    for known in schedules(home):
+        if known.name == wanted.name and known != wanted:
+            yield f"The schedule {known.name} is replaced. It was: {_words(known)}. It is now: {_words(wanted)}."
+            yield "What it was still stands with the scheduler: put the new in its place. --name keeps both."
+
+
+def _words(schedule: Schedule) -> str:
+    given = [word for name, value in schedule.parameters.items() for word in ("-p", f"{name}={value}")]
+    zone = ["--timezone", schedule.zone] if schedule.zone else []
+    return shlex.join([schedule.notebook, "--every", schedule.every, *zone, *given])
+
+
+def _samples(wanted: Schedule) -> Iterator[str]:
+    """Of which data it would take ours, as nobody named any and there is no such file."""
+    from dslkit import notebooks
+    from dslkit.notebooks.document import shipped
+
+    ours = shipped(data=True)
+    for parameter in notebooks.read_parameters(notebooks.find(wanted.notebook)):
+        file = parameter.default.strip("'\"")
+        if parameter.name not in wanted.parameters and file in ours and not Path(file).exists():
+            yield (
+                f"No {parameter.name} are named: each run takes our sample, {file}. "
+                f"Name your own: -p {parameter.name} FILE."
+            )
 
 
 def _list(home: Path) -> None:

@@ -223,8 +223,15 @@ def test_a_file_in_another_encoding_names_the_line(tmp_path: Path) -> None:
 
 
 def test_no_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no alert rules in .*docs/alerts.md"):
-        read_rules(tmp_path / "alerts.toml")
+    """With rules that can be taken as they are: who installed the package has no pages of documentation."""
+    path = tmp_path / "alerts.toml"
+    with pytest.raises(UsageError, match="no alert rules in") as told:
+        read_rules(path)
+    head, *rules, tail = str(told.value).split("\n\n")
+    path.write_text("\n".join(rules))
+    assert [rule.kind for rule in read_rules(path).rule] == ["spend", "unknown_prices"]
+    assert "such as" in head
+    assert "missed_schedule" in tail
 
 
 def alert(key: str, *, clears: bool = True) -> Alert:

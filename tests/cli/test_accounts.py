@@ -87,6 +87,7 @@ def test_log_and_runs(dslkit: Dslkit) -> None:
     runs = json.loads(dslkit("runs", "--json").out)
     assert [run["status"] for run in runs] == ["completed", "completed"]
     assert [run["calls"] for run in runs] == [1, 1]
+    assert [line.split()[4] for line in dslkit("runs").out.splitlines()[1:]] == ["–", "–"], "of no notebook"
     log = json.loads(dslkit("log", "--json", "--run", runs[0]["run_id"]).out)
     assert [(call["stage"], call["outcome"], call["status"]) for call in log] == [("configuration", "ok", 200)]
     assert len(dslkit("log", "--limit", "1").out.splitlines()) == 2

@@ -135,6 +135,29 @@ def test_writing_it_again_keeps_what_was_expected(notebook: Callable[..., Path],
     assert schedules(tmp_path / "home")[0].since > first.since
 
 
+def test_another_schedule_of_that_name_is_not_replaced_in_silence(notebook: Callable[..., Path]) -> None:
+    """What it was, and what it is now; the same once more is no news."""
+    notebook("1", parameters="text: str = ''", name="story.ipynb")
+    for _ in range(2):
+        assert "replaced" not in dslkit("schedule", "story", "--every", "@daily", "-p", "text", "a b").stderr
+    told = dslkit("schedule", "story", "--every", "0 2 * * *", "--timezone", "Etc/UTC", "--as", "systemd")
+    assert told.returncode == 0
+    assert "It was: story --every '0 0 * * *' -p 'text=a b'. It is now: " in told.stderr
+    assert "--every '0 2 * * *' --timezone Etc/UTC." in told.stderr
+    assert "replaced" not in told.stdout
+    assert "replaced" not in dslkit("schedule", "story", "--every", "@daily", "--name", "other").stderr
+
+
+def test_a_schedule_of_the_sample_requirements_says_so(tmp_path: Path) -> None:
+    """Not where others are named, or the folder has a file of that name."""
+    assert "our sample, requirements.jsonl" in dslkit("schedule", "generate_batch", "--every", "@daily").stderr
+    (tmp_path / "wishes.txt").write_text("Summarise a text.")
+    own = dslkit("schedule", "generate_batch", "--every", "@daily", "-p", "requirements", "wishes.txt")
+    assert "sample" not in own.stderr
+    (tmp_path / "wishes.txt").rename(tmp_path / "requirements.jsonl")
+    assert "sample" not in dslkit("schedule", "generate_batch", "--every", "@daily").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
