@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,17 @@ import yaml
 
 from deploy.dockerfile import parse
 from deploy.scheduler import Entry, read, start_due
+from dslkit.analysis.schedules import Schedule
+from dslkit.batch.runs import SCHEDULE_VARIABLE
 from dslkit.cli.app import app
+from dslkit.notebooks.scheduling import calendar
 from dslkit.settings import Settings, env_name
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yml").read_text(encoding="utf-8"))
 UNITS = sorted((DEPLOY / "systemd").glob("dslkit*"))
 SETTINGS = {env_name(field) for field in Settings.model_fields}
-OTHERS = {"HOME", "JUPYTER_TOKEN"}
+OTHERS = {"HOME", "JUPYTER_TOKEN", SCHEDULE_VARIABLE}
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
 
@@ -68,6 +73,24 @@ def test_units_start_verbs_with_settings(path: Path) -> None:
     names = re.findall(r"(?<=[= ])([A-Z][A-Z_]+)=", " ".join(re.findall(r"^Environment=(.*)$", text, re.MULTILINE)))
     names += [line.split("=")[0] for line in re.findall(r"^Environment=(.*)$", text, re.MULTILINE)]
     assert {name.removesuffix("_FILE") for name in names} <= SETTINGS | OTHERS
+
+
+def test_the_schedule_that_the_guide_makes_known_is_the_timers() -> None:
+    """By name, time and file: else runs that are missed are not found, or found where none was."""
+    guide = (DEPLOY.parent / "docs" / "deployment.md").read_text(encoding="utf-8")
+    section = guide[guide.index("## A server of your own") : guide.index("## Variables")]
+    (command,) = re.findall(r"dslkit (schedule .*)", section.replace("\\\n", ""))
+    words = shlex.split(command, comments=True)
+    given = dict(pairwise(words))
+    schedule = Schedule(
+        name=given["--name"], notebook=words[1], every=given["--every"], zone=given["--timezone"], since=NOON
+    )
+    timer = (DEPLOY / "systemd" / "dslkit-batch.timer").read_text(encoding="utf-8")
+    service = (DEPLOY / "systemd" / "dslkit-batch.service").read_text(encoding="utf-8")
+    assert re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE) == list(calendar(schedule))
+    assert f"{SCHEDULE_VARIABLE}={schedule.name}\n" in service
+    assert f"dslkit batch {given['requirements']} " in service
+    assert f" {given['requirements']} /var/lib/dslkit/work\n" in section
 
 
 def test_nginx_replaces_what_a_client_claims() -> None:
