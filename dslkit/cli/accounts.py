@@ -7,11 +7,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
-from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from dslkit.cli.piping import pause
 from dslkit.cli.terminal import is_narrow, put, put_json, put_table, say, short, usd
 from dslkit.errors import UsageError
 
@@ -150,7 +150,7 @@ def _follow(run: str | None, *, as_json: bool) -> NoReturn:
         for call in follower.look():
             if run is None or str(call.get("run_id")).startswith(run):
                 put(json.dumps(logged(call)) if as_json else _line(logged(call)))
-        sleep(LOOK_SECONDS)
+        pause(LOOK_SECONDS)
 
 
 def _line(call: Mapping[str, Any]) -> str:

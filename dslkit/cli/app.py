@@ -23,6 +23,7 @@ from dslkit.cli import (
     watch,
     workflows,
 )
+from dslkit.cli.piping import Verbs
 from dslkit.cli.terminal import complain
 from dslkit.errors import DslkitError, UsageError
 
@@ -31,6 +32,7 @@ WRONG_USE = 2
 
 app = typer.Typer(
     name="dslkit",
+    cls=Verbs,
     help="Dify workflows from language models, in bulk: what they cost, how long they take, whether they run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

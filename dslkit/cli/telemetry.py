@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dslkit.cli.accounts import Since, instant
+from dslkit.cli.piping import pause
 from dslkit.cli.terminal import complain, put, say
 from dslkit.errors import DslkitError, UsageError
 
@@ -49,7 +49,7 @@ def export(
     try:
         put(f"{exports.export():,} spans sent")
         while follow:
-            time.sleep(exports.rest_s)
+            pause(exports.rest_s)
             try:
                 exports.export()
             except UsageError:

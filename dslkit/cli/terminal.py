@@ -111,7 +111,12 @@ def console() -> Console:
     """Standard output as rich sees it."""
     from rich.console import Console
 
-    return Console(highlight=False) if sys.stdout.isatty() else Console(width=_WIDE, highlight=False)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            """As any other output (see ``piping``)."""
+            raise BrokenPipeError
+
+    return Screen(highlight=False) if sys.stdout.isatty() else Screen(width=_WIDE, highlight=False)
 
 
 def usd(cost: Decimal | None) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dslkit.cli.piping import pause
 from dslkit.cli.terminal import console, plain, put, say, usd
 from dslkit.errors import DslkitError
 
@@ -89,11 +90,12 @@ def _tell(look: Callable[[], Status], settings: Settings) -> None:
     """One line now and then."""
     while True:
         try:
-            put(_line(look(), _lanes(settings), settings))
+            line = _line(look(), _lanes(settings), settings)
         except (DslkitError, OSError) as error:
             say(error)
-        sys.stdout.flush()
-        time.sleep(LINE_S)
+        else:
+            put(line)
+        pause(LINE_S)
 
 
 def _lanes(settings: Settings) -> list[LaneStatus]:
