@@ -79,8 +79,9 @@ def test_the_schedule_that_the_guide_makes_known_is_the_timers() -> None:
     """By name, time and file: else runs that are missed are not found, or found where none was."""
     guide = (DEPLOY.parent / "docs" / "deployment.md").read_text(encoding="utf-8")
     section = guide[guide.index("## A server of your own") : guide.index("## Variables")]
-    (command,) = re.findall(r"dslkit (schedule .*)", section.replace("\\\n", ""))
-    words = shlex.split(command, comments=True)
+    commands = re.findall(r"dslkit (schedule gen.*) >", guide.replace("\\\n", ""))
+    words, in_container = map(shlex.split, commands)
+    assert words == in_container
     given = dict(pairwise(words))
     schedule = Schedule(
         name=given["--name"], notebook=words[1], every=given["--every"], zone=given["--timezone"], since=NOON
@@ -90,6 +91,9 @@ def test_the_schedule_that_the_guide_makes_known_is_the_timers() -> None:
     assert re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE) == list(calendar(schedule))
     assert f"{SCHEDULE_VARIABLE}={schedule.name}\n" in service
     assert f"dslkit batch {given['requirements']} " in service
+    table = (DEPLOY / "crontab.example").read_text(encoding="utf-8")
+    assert f"\n{schedule.every} test" in table
+    assert f"{SCHEDULE_VARIABLE}={schedule.name} dslkit batch {given['requirements']} " in table
     assert f" {given['requirements']} /var/lib/dslkit/work\n" in section
 
 
