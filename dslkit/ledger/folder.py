@@ -121,9 +121,18 @@ def _listed(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         names = {*os.listdir(folder), *os.listdir(folder)}  # noqa: PTH208 - ten thousand names need no Path objects
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise unreadable(folder.parent, error) from error
     names -= {name.removesuffix(SEALED) + OPEN for name in names if name.endswith(SEALED)}
     split = (name.partition(".") for name in sorted(names))
     return {stem: folder / (stem + dot + end) for stem, dot, end in split if dot + end in suffixes and "-" in stem}
+
+
+def unreadable(root: Path, error: OSError) -> LedgerError:
+    """What to say of a ledger whose files cannot be looked at."""
+    return LedgerError(
+        f"The ledger in {root} cannot be read ({error.strerror}). Name a folder that can be read with DSLKIT_HOME."
+    )
 
 
 def lock_now(descriptor: int) -> bool:

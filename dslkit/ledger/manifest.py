@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dslkit.errors import LedgerError
-from dslkit.ledger.folder import write_whole
+from dslkit.ledger.folder import unreadable, write_whole
 from dslkit.ledger.schema import VERSION
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _read(path: Path) -> Manifest | None:
         values = json.loads(text)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
+    except OSError as error:
+        raise unreadable(path.parent, error) from error
     if values["schema"] > VERSION:
         raise LedgerError(
             f"This ledger has schema version {values['schema']}; this dslkit knows up to {VERSION}: update it."

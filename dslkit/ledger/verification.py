@@ -58,6 +58,8 @@ def verify(folder: Folder) -> Verified:
     try:
         state = take_state(folder)
     except LedgerError as error:
+        if isinstance(error.__cause__, OSError):
+            raise  # whatever is there cannot be looked at, so nothing can be said of it
         return Verified(findings=(_finding("error", "manifest", str(error), _REBUILD),))
     with contextlib.closing(connect()) as connection:
         findings = [

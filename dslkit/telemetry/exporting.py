@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock, Timeout
 
 from dslkit.batch.artefact import write_whole
-from dslkit.errors import DslkitError, UsageError
+from dslkit.errors import DslkitError, LedgerError, UsageError
 from dslkit.ledger import Ledger
 from dslkit.ledger.background import Background
 from dslkit.telemetry.gathering import gather
@@ -122,7 +122,14 @@ class Exporter:
             DslkitError: the collector did not take them (what it took before counts), or the ledger cannot be read.
             Timeout: another process was at it all the while.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._collector is None:
+            return self._export(self._read())
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"{self._path.parent}: no such folder can be made ({error.strerror}). Name another with DSLKIT_HOME."
+            ) from error
         with FileLock(self._path.with_suffix(".lock"), timeout=wait_s):
             begun = self._clock()
             try:
@@ -166,7 +173,7 @@ class Exporter:
             entry = json.loads(self._path.read_text(encoding="utf-8"))
             sent = {int(span_id, 16): datetime.fromisoformat(done) for span_id, done in entry["sent"].items()}
             return Cursor(datetime.fromisoformat(entry["until"]), sent, frozenset(entry["open_runs"]))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Cursor(self._since, {})
         except (ValueError, KeyError, TypeError, AttributeError):
             _log.warning("%s is damaged: all is exported again", self._path)

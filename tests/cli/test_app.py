@@ -78,6 +78,22 @@ def test_errors_become_messages(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["runs", "usage", "log", "log --follow", "report", "watch --once", "ledger verify", "telemetry export --dry-run"],
+)
+def test_a_home_below_a_file_is_one_message(
+    dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DSLKIT_HOME", str(tmp_path / "file" / "home"))
+    done = dslkit(*words.split())
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"dslkit: The ledger in {tmp_path}/file/home/ledger cannot be ")
+    assert "(Not a directory)" in done.err
+    assert "DSLKIT_HOME" in done.err
+
+
 def test_other_errors_keep_their_traceback(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of ours is not dressed up as the user's."""
 

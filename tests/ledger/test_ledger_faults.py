@@ -81,6 +81,14 @@ os._exit(0)
     assert not [finding for finding in ledger.verify().findings if finding.code == "torn"]
 
 
+def test_a_ledger_that_cannot_be_looked_at(home: Path, ledger: Ledger) -> None:
+    """Is none that is empty: a link to itself stands for all that keeps a folder from being opened."""
+    home.symlink_to(home)
+    for read in (ledger.snapshot, ledger.verify, ledger.follower, ledger.recorder):
+        with pytest.raises(LedgerError, match=r"cannot be .*DSLKIT_HOME"):
+            read()
+
+
 def never(*_: Any) -> None:
     """A lock that everybody is granted."""
 
