@@ -76,9 +76,9 @@ class UsageRow:
         return calls if self.total_calls == self.total_requests else f"{calls} in {self.total_requests:,} attempts"
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON; money as a number of at most nine decimals."""
+        """Ready for JSON, in the form of the HTTP API, which counts attempts alone; money has at most nine decimals."""
         return {
-            **{one.name: getattr(self, one.name) for one in fields(UsageRow)},
+            **{one.name: getattr(self, one.name) for one in fields(UsageRow) if one.name != "total_calls"},
             "estimated_cost_usd": float(self.estimated_cost_usd),
             "total_tokens": self.total_tokens,
             "avg_tokens_per_request": round(self.avg_tokens_per_request, 2),
