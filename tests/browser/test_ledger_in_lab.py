@@ -61,5 +61,5 @@ def test_a_notebook_reads_while_two_batches_write(lab: str, open_page: Callable[
     assert said["runs"] == 2
     assert said["between"] > 3  # it saw the batches on their way
     shown = page.locator("table").inner_text()
-    assert shown.count(str(ITEMS)) == 2
+    assert shown.count(f"\t{ITEMS}\t") == 2
     keep(page, "ledger-read-in-lab")
