@@ -150,7 +150,7 @@ def test_log_follows(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch, capsys: py
         recorder.reserve(known)
         recorder.settle(end)
 
-    monkeypatch.setattr(accounts, "sleep", meanwhile)
+    monkeypatch.setattr(accounts, "pause", meanwhile)
     with pytest.raises(_LookedEnoughError):
         accounts.log(follow=True)
     line = (
