@@ -74,7 +74,7 @@ def _speed(settings: Settings, model: str, concurrency: int) -> Speed:
 
 def _show(found: Estimate, model: str) -> None:
     done = f"; {found.done:,} done already, which cost nothing" if found.done else ""
-    say(f"{found.items:,} items, model {model}{done}")
+    say(f"{found.items:,} item{'s' * (found.items != 1)}, model {model}{done}")
     if found.forecast is not None:
         put_table(("", "most likely", "90 % range"), list(_lines(found.forecast)))
         say(_grounds(found.forecast, model))

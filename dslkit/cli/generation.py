@@ -125,7 +125,7 @@ def batch(
         put(f"report {_report(settings, run_id, outcome.origins)}")
     if problem:
         left = len(requirements) - outcome.items
-        complain(DslkitError(f"{problem}\n{left} of {len(requirements)} items were left undone.") if left else problem)
+        complain(DslkitError(f"{problem}\nLeft undone: {left} of {len(requirements)}.") if left else problem)
     raise typer.Exit(int(bool(problem) or outcome.unfinished > 0))
 
 
