@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 TRIES = 3  # the last one in a process of its own: then it is known who kills it
 _STARTS = 5  # in a row that fail before anything was asked of the process
 _PARTING_S = 10.0
-_COMPACT_EVERY = 1000  # items: what workers record meanwhile is some 2 MB
 # The work is spread over processes already: threads of libraries would only stand in each other's way.
 _ONE_THREAD = dict.fromkeys(
     (
@@ -51,7 +50,6 @@ class Crew:
         self._job = job
         self._workers: list[_Worker | None] = [None] * size
         self._failed_starts = 0
-        self._made = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,9 +76,6 @@ class Crew:
                     return await asyncio.to_thread(self._lost, requirement, gone)
             else:
                 self._failed_starts = 0
-                self._made += 1
-                if self._made % _COMPACT_EVERY == 0:  # in the place of the workers, who leave it
-                    await asyncio.to_thread(self._compact)
                 return item
             finally:
                 if alone:
@@ -105,9 +100,6 @@ class Crew:
 
     def _start(self) -> _Worker:
         return _Worker(self._job)
-
-    def _compact(self) -> None:
-        Ledger(self._job.settings.home).recorder().compact_if_due()
 
     def _lost(self, requirement: Requirement, error: WorkerGoneError) -> Item:
         from dslkit.batch.one import failed  # noqa: PLC0415 - slow to import, and hardly ever needed here

@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from dslkit.batch.maker import STOPPING, Job, Maker
-from dslkit.ledger import Ledger
 
 if TYPE_CHECKING:
     from dslkit.records import Requirement
@@ -30,7 +29,6 @@ def main() -> None:
         job = line.recv()
     except EOFError:
         return
-    Ledger(job.settings.home).recorder().leave_compaction()
     asyncio.run(_serve(line, job))
 
 

@@ -10,12 +10,13 @@ import socket
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dslkit.errors import LedgerError
 from dslkit.ledger import lines
-from dslkit.ledger.background import Background
-from dslkit.ledger.folder import SEALED, Folder, network_filesystem
+from dslkit.ledger.compactor import compact_behind, compact_if_due
+from dslkit.ledger.folder import Folder, network_filesystem
 from dslkit.ledger.journal import SEGMENT_BYTES, Carried, Journal
 from dslkit.pricing import Prices
 from dslkit.records import Price
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from dslkit.records import CallEnd, CallStart, Item, Run, Usage
 
 _log = logging.getLogger(__name__)
-DUE_SEGMENTS = 32  # a snapshot of so many costs a reader some 30 ms more than one of none
-DUE_BYTES = 8 * 1024 * 1024  # which costs each reader 100 ms and 25 MB
-
 _HOST = socket.gethostname()
 _NOTHING = Decimal(0)
 
@@ -58,9 +56,8 @@ class LedgerRecorder:
         self._prices = prices or Prices()
         self._now = now
         self._folder = folder
-        self._compacts = True
         self._journal = Journal(
-            folder.journal, self._head, self._carry, sealed=self._compact_behind, segment_bytes=segment_bytes
+            folder.journal, self._head, self._carry, sealed=partial(compact_behind, folder), segment_bytes=segment_bytes
         )
         self._forget()
 
@@ -144,30 +141,11 @@ class LedgerRecorder:
     def close(self) -> None:
         """Flush, and seal the segment unless something is still open in it.  Recording may go on afterwards."""
         self._journal.close()
-        self.compact_if_due()
+        compact_if_due(self._folder)
 
     def finish(self) -> None:
         """At the end of the process: as ``close``, but leave compaction to others."""
         self._journal.close()
-
-    def leave_compaction(self) -> None:
-        """From now on, let another process compact: one that has DuckDB loaded, which takes some 45 MB."""
-        self._compacts = False
-
-    def compact_if_due(self) -> None:
-        """Take segments into parts when many have gathered; whoever comes by does it, for all."""
-        if not self._compacts or not _is_due(self._folder):
-            return
-        from dslkit.ledger.compaction import compact  # noqa: PLC0415 - duckdb loads in 0.13 s, and most often none is due
-
-        try:
-            compact(self._folder, wait_s=0)
-        except Exception as error:  # noqa: BLE001 - another process is at it, or will be: nothing of ours depends on it
-            _log.info("No compaction this time: %s", error)
-
-    def _compact_behind(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the process ends: others compact
-            Background(self.compact_if_due, name="ledger-compact").start()
 
     def _head(self, segment: str, carried: Carried) -> bytes:
         return lines.head(segment, carried, host=_HOST, pid=self._pid, at=self._now())
@@ -176,15 +154,6 @@ class LedgerRecorder:
         calls = dict(self._open_calls)
         keys = [(lines.call_key(call_id), attempt) for call_id, attempt in calls]
         return Carried(keys=keys, lines=[*calls.values(), *dict(self._open_runs).values()])
-
-
-def _is_due(folder: Folder) -> bool:
-    sealed = [path for path in folder.segments().values() if path.suffix == SEALED]
-    if len(sealed) >= DUE_SEGMENTS:
-        return True
-    with contextlib.suppress(FileNotFoundError):  # somebody else is compacting
-        return sum(path.stat().st_size for path in sealed) >= DUE_BYTES
-    return False
 
 
 _shared: dict[Path, LedgerRecorder] = {}

@@ -70,14 +70,6 @@ def paid(home: Path) -> dict[str, int]:
     return dict(Ledger(home).sql(query).fetchall())
 
 
-def test_the_batch_compacts_in_the_place_of_its_workers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each would load DuckDB for it; this process has it loaded."""
-    monkeypatch.setattr("dslkit.batch.crew._COMPACT_EVERY", 3)
-    monkeypatch.setattr("dslkit.ledger.recorder.DUE_SEGMENTS", 0)
-    run(*WANTED)
-    assert (home / "ledger" / "manifest.json").is_file()
-
-
 def test_workers_make_what_one_process_makes(home: Path) -> None:
     """Equal files, verdicts and judgements, in order; all on one run; nobody is left."""
     alone = run(*WANTED, workers=1, out="alone")

@@ -1,11 +1,13 @@
-"""A process that ends while a thread of its own is inside of DuckDB ends as any other, and loses nothing."""
+"""A process that ends while DuckDB is at work for it ends as any other, and loses nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from ledger_writing import in_process
+from ledger_writing import call, in_process
+
+from dslkit.ledger import compactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +18,10 @@ CALLS = 20_000
 MUCH = f"""
 from pathlib import Path
 from dslkit.ledger.folder import Folder
+from dslkit.ledger import compactor
 from dslkit.ledger.recorder import LedgerRecorder
+compactor.DUE_BYTES = compactor.DUE_SEGMENTS = 10**9
 much = LedgerRecorder(Folder(Path(os.environ["DSLKIT_HOME"]).resolve()), segment_bytes=500_000)
-much.leave_compaction()
 for _ in range({CALLS}): call(much)
 much.close()
 """
@@ -65,12 +68,12 @@ def much(ledger: Ledger, home: Path) -> None:
 
 
 @pytest.mark.usefixtures("much")
-def test_a_compaction_is_broken_off_by_the_end_of_its_process(ledger: Ledger, home: Path) -> None:
+def test_a_compaction_outlives_the_process_that_wanted_it(ledger: Ledger, home: Path) -> None:
     done = in_process(home, ENDING + COMPACTING)
     assert (done.returncode, done.stderr) == (0, "")
     assert not ledger.verify().lost
     assert ledger.usage().total_requests == CALLS + 1
-    ledger.compact()
+    ledger.compact()  # waits for the one under way
     assert {finding.severity for finding in ledger.verify().findings} <= {"note"}
     assert ledger.usage().total_requests == CALLS + 1
 
@@ -80,3 +83,16 @@ def test_an_export_is_broken_off_by_the_end_of_its_process(home: Path, monkeypat
     done = in_process(home, ENDING + EXPORTING)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "telemetry: The collector takes its time. What is missing goes with the next export.\n"
+
+
+def test_what_cannot_be_compacted_is_recorded_all_the_same(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(compactor, "DUE_SEGMENTS", 0)
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    recorder = ledger.recorder()
+    call(recorder)
+    recorder.close()
+    assert ledger.usage().total_requests == 1
+    assert "No compaction this time" in caplog.text
