@@ -105,10 +105,11 @@ def _lede(overview: Overview) -> str:
 
 def _spending(sums: Sums) -> str:
     calls = formats.plural(sums.calls, "call")
+    unknown = f"of {formats.plural(sums.unpriced, 'attempt')} the price is unknown"
     if sums.unpriced and not sums.cost_usd:
-        known = f"{calls}; of {sums.unpriced:,} the price is unknown"
+        known = f"{calls}; {unknown}"
     elif sums.unpriced:
-        known = f"{calls} cost {formats.usd(sums.cost_usd)}, plus {sums.unpriced:,} whose price is unknown"
+        known = f"{calls} cost {formats.usd(sums.cost_usd)} or more: {unknown}"
     else:
         known = f"{calls} cost {formats.usd(sums.cost_usd)}"
     return known if sums.answered else f"{known}, and none was answered"

@@ -189,9 +189,8 @@ def test_answers_at_the_top(page, calls, items) -> None:
     found = journals.sums(calls)
     works = sum(row["verdict"] == "working" for row in items)
     each = formats.usd(found["cost_usd"] / works)
-    spent = (
-        f"{found['calls']} calls cost {formats.usd(found['cost_usd'])}, plus {found['unpriced']} whose price is unknown"
-    )
+    cost = f"{found['calls']} calls cost {formats.usd(found['cost_usd'])} or more"
+    spent = f"{cost}: of {found['unpriced']} attempts the price is unknown"
     assert f"{spent}. {works} of {len(items)} workflows work, at {each} or more each." in page.prose
     answers = dict(figure for figure in page.figures if len(figure) == 2)
     shares = []

@@ -96,7 +96,7 @@ def test_all_failed(page) -> None:
 
 def test_all_of_unknown_price(page) -> None:
     text = page(of_model("house-model")(month.make(60, seed=1, runs=2)))
-    assert re.search(r"of \d+ the price is unknown", text)
+    assert re.search(r"of \d+ attempts the price is unknown", text)
     assert re.search(r"Spend – \+ \d+ attempts of unknown price", text)
     assert "Tokens for each" in text  # nothing was spent that could be drawn
     assert "$0 " not in text.split("Where it went", maxsplit=1)[0]
