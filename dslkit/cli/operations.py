@@ -10,16 +10,17 @@ import typer
 
 from dslkit.cli.parameters import NotebookCommand, given_parameters
 from dslkit.cli.telemetry import observed
-from dslkit.cli.terminal import put, say
+from dslkit.cli.terminal import put, say, without_secrets
 from dslkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from dslkit.settings import Settings
 
 _RESULTS = "notebooks"
 _NAMED = 10  # unfinished items told by name
+_LONGEST = 100  # characters of one value
 
 engine_app = typer.Typer(help="Dify's own engine, in an environment of its own.", no_args_is_help=True)
 
@@ -59,19 +60,22 @@ def run(
 
 
 def _tell(notebook: str, results: Mapping[str, object]) -> None:
-    """What the notebook recorded, in one line; leave with 1 where it names unfinished items, for a scheduler to see."""
-    shown = {name: len(value) if isinstance(value, list) else value for name, value in results.items()}
+    """What the notebook recorded, in one line; leave with 1 where it has unfinished items, for a scheduler to see."""
+    shown = {name: _shown(value) for name, value in results.items()}
     if shown:
-        put(", ".join(f"{name} {value}" for name, value in shown.items()))
+        put(", ".join(f"{_shown(name)} {value}" for name, value in shown.items()))
     left = results.get("unfinished")
-    if isinstance(left, list) and left:
-        say(f"{notebook} left items unfinished, which failed or have errors: {_listed(left)}")
+    if left:
+        which = ", ".join(map(_shown, left[:_NAMED])) if isinstance(left, list) else shown["unfinished"]
+        more = f" and {len(left) - _NAMED:,} more" if isinstance(left, list) and len(left) > _NAMED else ""
+        say(f"{notebook} left items unfinished, which failed or have errors: {which}{more}")
         raise typer.Exit(1)
 
 
-def _listed(names: Sequence[object]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(map(str, names[:_NAMED])) + (f" and {more:,} more" if more > 0 else "")
+def _shown(value: object) -> str:
+    """A value as part of a line: of lists and objects their size, of long texts the beginning, of secrets nothing."""
+    text = " ".join(without_secrets(str(len(value) if isinstance(value, list | dict) else value)).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def report(

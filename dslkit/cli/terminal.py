@@ -40,10 +40,15 @@ def say(message: object) -> None:
 
 def complain(error: Exception) -> None:
     """What went wrong, in one message; a server's own words may hold a key, which is left out."""
-    from dslkit.ledger.redact import redact
-    from dslkit.notebooks.secrets import without_secrets
+    say(f"dslkit: {without_secrets(str(error))}")
 
-    say(f"dslkit: {without_secrets(redact(str(error)), os.environ)}")
+
+def without_secrets(text: str) -> str:
+    """The text without keys, whether of this environment or by their form."""
+    from dslkit.ledger.redact import redact
+    from dslkit.notebooks import secrets
+
+    return secrets.without_secrets(redact(text), os.environ)
 
 
 def put(text: object) -> None:

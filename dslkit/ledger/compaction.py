@@ -59,14 +59,13 @@ class Compacted:
 
 
 @contextlib.contextmanager
-def upkeep(folder: Folder, *, wait_s: float = 30.0) -> Iterator[None]:
-    """Be the only one who changes manifest and parts; LedgerError when somebody else is for longer than ``wait_s``."""
+def upkeep(folder: Folder, *, wait_s: float = 30.0, lock: int | None = None) -> Iterator[None]:
+    """Be the only one who changes manifest and parts; LedgerError when somebody else is for longer than ``wait_s``.
+
+    ``lock`` is the descriptor of a lock that was handed over, to be closed at the end.
+    """
     folder.create()
-    deadline = time.monotonic() + wait_s
-    while (descriptor := _lock(folder.lock)) is None:
-        if time.monotonic() >= deadline:
-            raise LedgerError(f"Another process is at work on the ledger in {folder.root}. Try again when it is done.")
-        time.sleep(0.02)
+    descriptor = _waited_for(folder, wait_s) if lock is None else lock
     _held.add(descriptor)
     try:
         with changing(folder.root):
@@ -76,7 +75,17 @@ def upkeep(folder: Folder, *, wait_s: float = 30.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(path: Path) -> int | None:
+def _waited_for(folder: Folder, wait_s: float) -> int:
+    deadline = time.monotonic() + wait_s
+    while (descriptor := take_lock(folder.lock)) is None:
+        if time.monotonic() >= deadline:
+            raise LedgerError(f"Another process is at work on the ledger in {folder.root}. Try again when it is done.")
+        time.sleep(0.02)
+    return descriptor
+
+
+def take_lock(path: Path) -> int | None:
+    """The descriptor of a lock, which closing it gives back; None when somebody else has it."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     with contextlib.suppress(OSError):
         if _lock_is_ours(descriptor, path):
@@ -101,9 +110,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def compact(folder: Folder, *, wait_s: float = 30.0, now: Callable[[], float] = time.time) -> Compacted:
+def compact(
+    folder: Folder, *, wait_s: float = 30.0, lock: int | None = None, now: Callable[[], float] = time.time
+) -> Compacted:
     """Take all sealed segments in, merge small parts, archive, and clear away what nobody reads any more."""
-    with upkeep(folder, wait_s=wait_s), contextlib.closing(connect()) as connection:
+    with upkeep(folder, wait_s=wait_s, lock=lock), contextlib.closing(connect()) as connection:
         before = manifest = read_manifest(folder)
         if manifest.generation == 0:
             before = manifest = replace(manifest, generation=1)

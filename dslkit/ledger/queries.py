@@ -27,14 +27,18 @@ GROUPINGS = {
     "day": "SELECT *, strftime(started_at, '%Y-%m-%d') AS name FROM calls",
     "tag": "SELECT *, unnest(list_transform(map_entries(tags), lambda t: t.key || '=' || t.value)) AS name FROM calls",
 }
-# An attempt that used tokens whose price is not known.  One that was never sent used none, and one that was refused, or
-# of which nothing came back, says of none.
+# An attempt that used tokens whose price is not known.  One that was never sent used none, one that was refused says of
+# none, and one of which nothing came back is counted apart, as unanswered.
 UNPRICED = "cost_usd IS NULL AND (outcome = 'ok' OR coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)"
+# An attempt that was sent, and ended without an answer or a status: a charge is unlikely, but cannot be ruled out.
+UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
+  AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
-    """Sums over attempts.  Tokens and money are of what is known; ``unknown_*`` count the attempts they leave out.
+    """Sums over attempts.  Tokens and money are of what is known; ``unknown_*`` and ``unanswered_calls`` count the
+    attempts they leave out.
 
     ``total_requests`` counts attempts, ``total_calls`` the questions they were made for: a question asked again after
     an error is another attempt of the same call.  A call counts where its first attempt does.
@@ -50,6 +54,7 @@ class UsageRow:
     unknown_price_calls: int = 0
     unknown_usage_calls: int = 0
     unknown_outcome_calls: int = 0
+    unanswered_calls: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -65,8 +70,12 @@ class UsageRow:
     @property
     def cost(self) -> str:
         """The cost as a person reads it, with what it leaves out."""
-        missing = ((self.unknown_price_calls, "price"), (self.unknown_outcome_calls, "outcome"))
-        left_out = [f"{number:,} attempt{'s' * (number != 1)} of unknown {what}" for number, what in missing if number]
+        missing = (
+            (self.unknown_price_calls, "of unknown price"),
+            (self.unknown_outcome_calls, "of unknown outcome"),
+            (self.unanswered_calls, "without an answer"),
+        )
+        left_out = [f"{number:,} attempt{'s' * (number != 1)} {what}" for number, what in missing if number]
         return " + ".join([f"${self.estimated_cost_usd.quantize(Decimal('0.0001')):,f}", *left_out])
 
     @property
@@ -127,7 +136,8 @@ _SUMS = f"""
     coalesce(sum(cost_usd), 0) AS estimated_cost_usd,
     count(*) FILTER ({UNPRICED})::BIGINT AS unknown_price_calls,
     count(*) FILTER (input_tokens IS NULL AND output_tokens IS NULL)::BIGINT AS unknown_usage_calls,
-    count(*) FILTER (outcome = 'unknown')::BIGINT AS unknown_outcome_calls
+    count(*) FILTER (outcome = 'unknown')::BIGINT AS unknown_outcome_calls,
+    count(*) FILTER ({UNANSWERED})::BIGINT AS unanswered_calls
 """
 
 

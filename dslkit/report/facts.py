@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dslkit.analysis.scope import IN_SCOPE
-from dslkit.ledger.queries import UNPRICED
+from dslkit.ledger.queries import UNANSWERED, UNPRICED
 
 if TYPE_CHECKING:
     from dslkit.analysis.scope import Rows, Scope, Views
 
 _SCOPED = f"WITH scoped AS (SELECT *, coalesce(started_at, ended_at) AS begun FROM calls WHERE {IN_SCOPE})"
-
-# What has no cost: tokens whose price is not known, no answer and no status (this), an outcome that was never written,
-# and attempts refused before any token was read, which cost nothing.
-_UNANSWERED = """cost_usd IS NULL AND outcome IN ('error', 'cancelled')
-  AND coalesce(input_tokens, output_tokens) IS NULL AND coalesce(http_status, 0) < 400"""
 
 # What a call comes to: of each column of its attempts this.
 CALL = dict.fromkeys(("request_model", "stage", "run_id", "item_id"), "any_value") | {"begun": "min"}
@@ -50,7 +45,7 @@ _CELLS = f"""{_SCOPED}, marked AS (
     count(*) FILTER (outcome = 'unknown') AS unknown,
     sum(cost_usd) AS cost_usd,
     count(*) FILTER ({UNPRICED}) AS unpriced,
-    count(*) FILTER ({_UNANSWERED}) AS unanswered,
+    count(*) FILTER ({UNANSWERED}) AS unanswered,
     count(*) FILTER (usage_source = 'estimated') AS estimated,
     sum(input_tokens) AS input_tokens,
     sum(cache_read_input_tokens) AS cached_tokens,

@@ -137,6 +137,7 @@ class UsageOf(BaseModel):
     unknown_price_calls: int
     unknown_usage_calls: int
     unknown_outcome_calls: int
+    unanswered_calls: int = Field(description="attempts that ended without an answer: what they cost is not known")
 
 
 class UsageStats(UsageOf):

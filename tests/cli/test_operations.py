@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from conftest import Dslkit
 
 
+def notebook_with(source: str) -> nbformat.NotebookNode:
+    """One cell."""
+    return new_notebook(
+        cells=[new_code_cell(source)], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+
+
 def test_help_names_the_notebooks_that_ship(dslkit: Dslkit) -> None:
     done = dslkit("run", "--help")
     assert done.code == 0
@@ -54,19 +61,42 @@ def test_a_parameter_without_value(dslkit: Dslkit) -> None:
 
 @pytest.mark.parametrize(
     ("unfinished", "code", "told"),
-    [([], 0, ""), (["a", "b"], 1, "nightly left items unfinished, which failed or have errors: a, b\n")],
+    [
+        ([], 0, ""),
+        (["a", "b"], 1, "nightly left items unfinished, which failed or have errors: a, b\n"),
+        (
+            list(range(12)),
+            1,
+            "nightly left items unfinished, which failed or have errors: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more\n",
+        ),
+    ],
 )
 def test_a_scheduler_sees_unfinished_items(
     dslkit: Dslkit, tmp_path: Path, unfinished: list[str], code: int, told: str
 ) -> None:
     found = f"from dslkit.notebooks import record\nrecord(items=3, unfinished={unfinished})"
-    notebook = new_notebook(
-        cells=[new_code_cell(found)], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    )
-    nbformat.write(notebook, tmp_path / "nightly.ipynb")
+    nbformat.write(notebook_with(found), tmp_path / "nightly.ipynb")
     done = dslkit("run", str(tmp_path / "nightly.ipynb"), "-o", str(tmp_path / "done.ipynb"))
     assert (done.code, done.err) == (code, told)
     assert f"items 3, unfinished {len(unfinished)}\n" in done.out
+
+
+def test_what_a_notebook_recorded_is_told_in_a_line_without_secrets(
+    dslkit: Dslkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "topsecretvalue-xyz-123456789")
+    notebook = notebook_with("""
+import os
+from dslkit.notebooks import record
+record(key=os.environ["OPENAI_API_KEY"], text="a\\nb" * 100, inner={"password": "hunter2"}, cost=None)
+""")
+    nbformat.write(notebook, tmp_path / "telling.ipynb")
+    done = dslkit("run", str(tmp_path / "telling.ipynb"), "-o", str(tmp_path / "done.ipynb"))
+    assert done.code == 0
+    told = done.out.splitlines()[1]
+    assert told.startswith("cost None, inner 1, key ***, text a ba ba b")
+    assert told.endswith("…")
+    assert len(told) < 200
 
 
 @pytest.mark.parametrize("sides", [("nope", ".."), ("..", "soon.."), ("nope", "nope")])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from ledger_writing import call, in_process
 
 from dslkit.ledger import compactor
+from dslkit.ledger.compaction import upkeep
+from dslkit.ledger.folder import Folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +66,19 @@ with room.exporting(home, print):
     reading.wait()
 """
 
+ON_A_PATH = """
+import json, sys, threading
+sys.path[:] = json.loads(sys.argv[1])
+from pathlib import Path
+from dslkit.ledger import Ledger, compactor
+compactor.DUE_SEGMENTS = 0
+recorder = Ledger(Path(sys.argv[2])).recorder()
+recorder.mark("here")
+recorder.close()
+for thread in threading.enumerate():
+    if thread.name == "ledger-compact": thread.join()
+"""
+
 
 @pytest.fixture
 def much(ledger: Ledger, home: Path) -> None:
@@ -88,11 +107,30 @@ def test_an_export_is_broken_off_by_the_end_of_its_process(home: Path, monkeypat
 def test_what_cannot_be_compacted_is_recorded_all_the_same(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
     monkeypatch.setattr(compactor, "DUE_SEGMENTS", 0)
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     recorder = ledger.recorder()
     call(recorder)
     recorder.close()
     assert ledger.usage().total_requests == 1
-    assert "No compaction this time" in caplog.text
+    assert "No compaction of the ledger this time" in caplog.text
+
+
+def test_one_process_at_a_time_compacts(ledger: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes while another one is at it starts nothing, and does not wait."""
+    monkeypatch.setattr(compactor, "DUE_SEGMENTS", 0)
+    recorder = ledger.recorder()
+    call(recorder)
+    with upkeep(Folder(home.resolve())):
+        recorder.close()
+        assert psutil.Process().children() == []
+    assert not (home / "ledger" / "manifest.json").exists()
+
+
+def test_the_compactor_finds_what_its_parent_found(ledger: Ledger, home: Path) -> None:
+    """Also where only ``sys.path`` leads to dslkit: here, in an interpreter without our environment."""
+    bare = getattr(sys, "_base_executable", sys.executable)
+    done = subprocess.run([bare, "-c", ON_A_PATH, json.dumps(sys.path), str(home)], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (home / "ledger" / "manifest.json").exists()
+    assert ledger.usage().total_requests == 0

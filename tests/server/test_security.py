@@ -152,7 +152,7 @@ def test_a_wrong_setting_stops_the_start_by_name(tmp_path: Path, wrong: dict[str
 def test_the_token_may_lie_in_a_file_with_a_newline(serve: Callable[..., Served], tmp_path: Path) -> None:
     """As `openssl rand -hex 32 > FILE` writes it."""
     file = tmp_path / "jupyter_token"
-    file.write_text(f"{TOKEN}\n", encoding="utf-8")
+    file.write_text(f"{TOKEN}\n", encoding="utf-8-sig")  # with the mark that some editors write
     served = serve(JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE=str(file))
     assert served.ask("GET", "/api/v1/info").status_code == 200
     assert httpx.get(f"{served.url}/api/v1/info", headers={"Authorization": "token another"}).status_code == 401
@@ -160,14 +160,25 @@ def test_the_token_may_lie_in_a_file_with_a_newline(serve: Callable[..., Served]
     assert TOKEN not in served.log
 
 
-def test_a_token_given_outright_counts_before_a_file(serve: Callable[..., Served], tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", ["argument", "configuration"])
+def test_a_token_given_outright_counts_before_a_file(serve: Callable[..., Served], tmp_path: Path, given: str) -> None:
     file = tmp_path / "jupyter_token"
     file.write_text("another", encoding="utf-8")
-    served = serve(f"--IdentityProvider.token={TOKEN}", JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE=str(file))
+    configured = tmp_path / "configured" / "jupyter_server_config.py"
+    configured.parent.mkdir()
+    configured.write_text("" if given == "argument" else f"c.IdentityProvider.token = {TOKEN!r}", encoding="utf-8")
+    arguments = [f"--IdentityProvider.token={TOKEN}"] if given == "argument" else []
+    environment = {"JUPYTER_TOKEN": "", "JUPYTER_TOKEN_FILE": str(file), "JUPYTER_CONFIG_DIR": str(configured.parent)}
+    served = serve(*arguments, **environment)
     assert served.ask("GET", "/api/v1/info").status_code == 200
+    other = {"Authorization": "token another"}
+    assert httpx.get(f"{served.url}/api/v1/info", headers=other).status_code == 401
 
 
-@pytest.mark.parametrize(("content", "complaint"), [("\n", "is empty"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("\n", "is empty"), (None, "cannot be read"), ("two words", "is no token"), ("naïve", "is no token")],
+)
 def test_a_token_file_without_a_token_stops_the_start(tmp_path: Path, content: str | None, complaint: str) -> None:
     from tests.server.conftest import Served
 
