@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -303,14 +306,20 @@ def test_a_home_that_cannot_be_written_can_be_searched(tmp_path):
     knowledge.close()
 
 
-def test_nothing_is_left_in_the_temporary_folder(home, tmp_path, monkeypatch):
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The temporary folder, which is ours alone."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def test_nothing_is_left_in_the_temporary_folder(home, temporary):
     knowledge = Knowledge(home)
     knowledge.search("chart", 1)
-    assert list((tmp_path / "temporary").iterdir())
+    assert list(temporary.iterdir())
     knowledge.close()
-    assert not list((tmp_path / "temporary").iterdir())
+    assert not list(temporary.iterdir())
 
 
 LEFT_BEHIND = """
@@ -327,16 +336,14 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def search_and_stay(home, tmp_path, monkeypatch):
-    """Starts a process with an index of this home, which lives until it is killed; its temporary folder is ours."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+def search_and_stay(home, temporary):
+    """Starts a process with an index of this home, which lives until it is killed."""
     processes = []
 
     def start(when=""):
         process = subprocess.Popen(
             [sys.executable, "-c", LEFT_BEHIND, str(home), when],
-            env={**os.environ, "TMPDIR": tempfile.gettempdir()},
+            env={**os.environ, "TMPDIR": str(temporary)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -350,22 +357,79 @@ def search_and_stay(home, tmp_path, monkeypatch):
         process.communicate()
 
 
-def test_what_the_killed_leave_is_removed_and_what_the_living_use_stays(home, tmp_path, search_and_stay):
+def test_what_the_killed_leave_is_removed_and_what_the_living_use_stays(home, tmp_path, temporary, search_and_stay):
     """Also what one left in the home that was killed while it put its index in place; a stranger's stays."""
     search_and_stay("while building").wait(timeout=60)
     assert list((home / "knowledge").glob(".building-*"))
-    (killed,) = (tmp_path / "temporary").iterdir()
+    (killed,) = temporary.iterdir()
     search_and_stay()
     assert not killed.exists()
-    (used,) = (tmp_path / "temporary").iterdir()
-    (tmp_path / "temporary" / "dslkit-index-strange").mkdir()
+    (used,) = temporary.iterdir()
+    (temporary / "dslkit-index-strange" / "index").mkdir(parents=True)
     next((home / "knowledge").glob("[!.]*")).rename(tmp_path / "elsewhere")  # so that it is built anew
     knowledge = Knowledge(home)
     knowledge.search("chart", 1)
     knowledge.close()
-    assert {path.name for path in (tmp_path / "temporary").iterdir()} == {used.name, "dslkit-index-strange"}
+    assert {path.name for path in temporary.iterdir()} == {used.name, "dslkit-index-strange"}
     assert (used / "index").is_dir()
     assert not list((home / "knowledge").glob(".building-*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_filesystem_without_locks(home, temporary, monkeypatch, number):
+    """Search goes on, and what may belong to somebody is let be."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    first, second = Knowledge(home), Knowledge(home)
+    for knowledge in (first, second, first):
+        assert knowledge.search("chart", 1)
+    assert len(list(temporary.iterdir())) == 2
+    first.close()
+    second.close()
+    assert not list(temporary.iterdir())
+
+
+CUT_SHORT = """
+import os, signal, sys
+from dslkit.knowledge import Knowledge
+knowledge = Knowledge(sys.argv[1])
+knowledge.search("chart", 1)
+left = int(sys.argv[2])
+def count(event, _):
+    global left
+    if event in {"os.remove", "os.rmdir"}:
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+knowledge.close()
+"""
+
+
+@pytest.mark.parametrize("removed", [0, 1, 6, 7, 8])
+def test_a_removal_cut_short_is_taken_up(home, temporary, removed):
+    """Killed after so many of the copy's files and folders are gone."""
+    Knowledge(home).search("chart", 1)
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    ran = subprocess.run([sys.executable, "-c", CUT_SHORT, str(home), str(removed)], env=environment, check=False)
+    assert ran.returncode == -signal.SIGKILL
+    assert list(temporary.iterdir())
+    knowledge = Knowledge(home)
+    knowledge.search("chart", 1)
+    knowledge.close()
+    assert not list(temporary.iterdir())
+
+
+def test_an_empty_folder_is_removed(home, temporary):
+    """Left by a process that was killed as soon as it had made the folder."""
+    (temporary / "dslkit-index-empty").mkdir()
+    knowledge = Knowledge(home)
+    knowledge.search("chart", 1)
+    knowledge.close()
+    assert not list(temporary.iterdir())
 
 
 def test_the_root_logger_is_left_alone():

@@ -83,7 +83,8 @@ def _owned(place: Path, prefix: str) -> tuple[Path, TextIO]:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         with suppress(FileNotFoundError):
             owner = (folder / _OWNER).open("w")
-            fcntl.flock(owner, fcntl.LOCK_EX)
+            with suppress(OSError):  # a filesystem without locks: nobody else gets one either, and nothing is removed
+                fcntl.flock(owner, fcntl.LOCK_EX)
             if os.fstat(owner.fileno()).st_nlink:  # else somebody took it for a dead one's before it was locked
                 return folder, owner
             owner.close()
@@ -92,16 +93,27 @@ def _owned(place: Path, prefix: str) -> tuple[Path, TextIO]:
 def _clear_remains(place: Path, prefix: str) -> None:
     for folder in place.glob(f"{prefix}*"):
         with suppress(OSError):
-            if folder.lstat().st_uid != os.geteuid():  # a temporary folder may be shared; what others leave is theirs
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():  # others may share a temporary folder
                 continue
-            with (folder / _OWNER).open("r+") as owner:  # one without it is none of ours
+            try:
+                owner = (folder / _OWNER).open("r+")
+            except FileNotFoundError:
+                folder.rmdir()  # only if it is empty; whoever has just made it and lives makes another
+                continue
+            with owner:
                 fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder, owner)
 
 
 def _remove(folder: Path, owner: TextIO) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    owner.close()
+    """The owner's file goes last, so that the next process takes up a removal that was cut short."""
+    with suppress(OSError):
+        with owner:
+            for content in folder.iterdir():
+                if content.name != _OWNER:
+                    shutil.rmtree(content)
+            (folder / _OWNER).unlink()
+        folder.rmdir()
 
 
 def _open(folder: Path) -> Client:
