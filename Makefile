@@ -59,7 +59,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    then python="$$candidate"; break; fi; \
 	done; \
 	test -n "$$python" || { echo "No Python 3.11 to 3.13 found: install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }; \
-	echo "Installing dslkit into $(VENV) with $$python (1.4 GB, a minute or a few)"; \
+	echo "Installing dslkit into $(VENV) with $$python (1.6 GB, a minute or a few)"; \
 	if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python "$$python" $(VENV) && \
 	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"; \

@@ -26,7 +26,12 @@ _COUNTS = f"""
         count(*) FILTER (related_nodes_held), count(related_nodes_held)
     FROM items WHERE run_id = $run GROUP BY verdict ORDER BY count(*) DESC, verdict
 """  # noqa: S608 - our own text
-_ORIGINS = "SELECT DISTINCT reused_from FROM items WHERE run_id = $run LIMIT 2"
+# The runs that made the items; NULL for one that is another now, as after the engine was installed.
+_ORIGINS = """
+    SELECT DISTINCT CASE WHEN (before.verdict, before.engine) = (now.verdict, now.engine) THEN now.reused_from END
+    FROM items now LEFT JOIN items before ON before.run_id = now.reused_from AND before.item_id = now.item_id
+    WHERE now.run_id = $run LIMIT 2
+"""
 _CHOSEN = (
     "SELECT item_id FROM items WHERE run_id = $run AND list_contains($verdicts, verdict) ORDER BY ended_at LIMIT $most"
 )

@@ -59,6 +59,18 @@ def test_a_long_batch_shows_what_is_unfinished_and_how_to_see_the_rest(
     assert {"a", "b"} <= set(dslkit("sql", told[1]).out.split())
 
 
+@pytest.mark.engine
+def test_a_run_that_found_its_items_better_has_its_own_report(dslkit: Dslkit, wishes: str) -> None:
+    first = dslkit("batch", wishes, "--no-notebook", "--no-engine")
+    second = dslkit("batch", wishes, "--no-notebook")
+    third = dslkit("batch", wishes, "--no-notebook")
+    assert ["2 clean" in first.out, "2 working, 2 of them reused" in second.out] == [True, True]
+    reports = [re.search(r"report (\S+)", done.out)[1] for done in (first, second, third)]  # type: ignore[index]
+    assert reports[0] != reports[1]
+    assert "2 of 2 workflows work" in Path(reports[1]).read_text(encoding="utf-8")
+    assert "2 of 2 workflows work" in Path(reports[2]).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_run_that_did_nothing_names_the_report_of_the_one_that_did(
     dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch, *, there: bool
