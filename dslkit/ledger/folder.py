@@ -181,6 +181,11 @@ def _prove_locks(path: Path) -> None:
         )
 
 
+def resolved(home: Path) -> Path:
+    """Where a path leads; a circle of links stays as it is (``Path.resolve`` raises before Python 3.13)."""
+    return Path(os.path.realpath(home))
+
+
 def network_filesystem(path: Path) -> str | None:
     """The kind of network filesystem that a folder lies on; None for a local one, or where that cannot be told."""
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dslkit.errors import LedgerError
 from dslkit.ledger import lines
 from dslkit.ledger.compactor import compact_behind, compact_if_due
-from dslkit.ledger.folder import Folder, network_filesystem
+from dslkit.ledger.folder import Folder, network_filesystem, resolved
 from dslkit.ledger.journal import SEGMENT_BYTES, Carried, Journal
 from dslkit.pricing import Prices
 from dslkit.records import Price
@@ -162,7 +162,7 @@ _shared_lock = threading.Lock()
 
 def shared(home: Path, prices: Path | None = None) -> LedgerRecorder:
     """The recorder of this process for a home; the prices of the first call count.  LedgerError if it cannot write."""
-    home = home.resolve()
+    home = resolved(home)
     with _shared_lock:
         if home not in _shared:
             folder = Folder(home)

@@ -14,7 +14,7 @@ from dslkit.errors import LedgerError, UsageError
 from dslkit.ledger import queries
 from dslkit.ledger.compaction import Compacted, compact
 from dslkit.ledger.exporting import ExportFormat, export
-from dslkit.ledger.folder import Folder
+from dslkit.ledger.folder import Folder, resolved
 from dslkit.ledger.following import Follower, Kind
 from dslkit.ledger.manifest import read_manifest
 from dslkit.ledger.meanings import MEANINGS
@@ -43,7 +43,7 @@ class Ledger:
     def __init__(self, home: Path | str, *, prices: Path | None = None) -> None:
         self.home = Path(home)
         self._prices = prices
-        self._folder = Folder(self.home.resolve())
+        self._folder = Folder(resolved(self.home))
         self._root: duckdb.DuckDBPyConnection | None = None
         self._lock = threading.Lock()
 

@@ -281,7 +281,10 @@ def test_what_is_written_past_python_stays_among_the_outputs(
 ) -> None:
     """Standard output is for what the run itself says, and standard error has no word of an interrupted kernel."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")  # ipykernel does not listen below Python in a test
-    path = notebook(r"import os; os.write(1, b'\xff raw\n')", "import subprocess; subprocess.run(['echo', 'child'])")
+    path = notebook(
+        r"import os, time; os.write(1, b'\xff raw\n'); time.sleep(0.5)",
+        "import subprocess; subprocess.run(['echo', 'child'])",
+    )
     assert run(path, tmp_path / "out.ipynb").status == "completed"
     assert printed(tmp_path / "out.ipynb").split() == ["\N{REPLACEMENT CHARACTER}", "raw", "child"]
     assert capfd.readouterr() == ("", "")
