@@ -23,7 +23,7 @@ from dslkit.cli import (
     watch,
     workflows,
 )
-from dslkit.cli.piping import Verbs
+from dslkit.cli.piping import Verbs, open_missing, output_error
 from dslkit.cli.terminal import complain
 from dslkit.errors import DslkitError, UsageError
 
@@ -62,6 +62,7 @@ def _root(
 
 def main() -> None:
     """Run the command line of this process."""
+    open_missing()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal can show an arrow or a frame
@@ -73,6 +74,9 @@ def main() -> None:
     except Exception as error:
         from dslkit.batch.artefact import disk_full, is_disk_full
 
+        if isinstance(error, OSError) and (problem := output_error()):
+            complain(DslkitError(f"Standard output cannot be written ({problem.strerror})."))
+            sys.exit(FAILED)
         telemetry.report_crash(error)
         if isinstance(error, DslkitError):
             complain(error)

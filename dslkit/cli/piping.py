@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,6 +22,15 @@ _GONE = select.POLLERR | select.POLLHUP
 class Verbs(TyperGroup):
     """The verbs, which leave with exit code 141 when the reader of their output has left."""
 
+    def main(self, *words: Any, **options: Any) -> Any:
+        """Run the command line."""
+        try:
+            return super().main(*words, **options)
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # help and version, for which typer and rich leave with 1
+                sys.exit(UNREAD)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Call the verb that was asked for."""
         try:
@@ -31,6 +41,26 @@ class Verbs(TyperGroup):
             for descriptor in unread:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)  # for what is flushed at exit
             raise typer.Exit(UNREAD) from None
+
+
+def open_missing() -> None:
+    """Let a standard stream that is closed (``>&-``) lead nowhere; else the next file opened would take its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= max(_STANDARD):
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+
+
+def output_error() -> OSError | None:
+    """What keeps standard output from being written, if anything does; tried with an empty line."""
+    try:
+        typer.echo()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+        return error
+    return None
 
 
 def pause(seconds: float) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,7 +60,20 @@ def test_a_reader_that_has_enough_of_a_log_that_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("log",), ("log", "--json"), ("runs",), ("usage",), ("watch", "--once"), ("patterns", "list")]
+    "words",
+    [
+        ("log",),
+        ("log", "--json"),
+        ("runs",),
+        ("usage",),
+        ("watch", "--once"),
+        ("patterns", "list"),
+        (),
+        ("--help",),
+        ("--version",),
+        ("usage", "--help"),
+        ("telemetry",),
+    ],
 )
 def test_a_reader_that_never_came(words: tuple[str, ...]) -> None:
     record()
@@ -68,6 +82,51 @@ def test_a_reader_that_never_came(words: tuple[str, ...]) -> None:
     done = subprocess.run([*PROGRAM, *words], stdout=theirs, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+WITHOUT = """
+import os, sys
+for descriptor in eval(sys.argv[1]):
+    os.close(descriptor)
+os.execv(sys.executable, [sys.executable, "-c", "from dslkit.cli import main; main()", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("closed", [[1], [0, 1], [0, 1, 2]])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, ("runs",)),
+        (0, ("usage", "--json")),
+        (0, ("log",)),
+        (0, ("watch", "--once")),
+        (0, ("sql", "SELECT 1")),
+        (0, ("--help",)),
+        (2, ("show", "unknown")),
+    ],
+)
+def test_closed_output(closed: list[int], code: int, words: tuple[str, ...]) -> None:
+    """As in ``>&-``: nothing can be shown, all else is as ever."""
+    record()
+    run = [sys.executable, "-c", WITHOUT, str(closed), *words]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert bool(done.stderr) == (code != 0 and 2 not in closed)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("runs",), ("log", "--json"), ("sql", "FROM range(100_000)", "--json"), ("--help",)])
+def test_output_that_cannot_be_written(words: tuple[str, ...], unbuffered: str) -> None:
+    """It is said to be the output: the ledger is well."""
+    record()
+    with Path("/dev/full").open("w") as full:
+        pipes = {"stdout": full, "stderr": subprocess.PIPE}
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run([*PROGRAM, *words], env=environment, text=True, check=False, **pipes)
+    assert done.returncode == 1
+    assert done.stderr == "dslkit: Standard output cannot be written (No space left on device).\n"
 
 
 def test_another_connection_that_breaks_is_not_kept_quiet(dslkit: Dslkit, monkeypatch: pytest.MonkeyPatch) -> None:
