@@ -6,6 +6,7 @@ whatever else lies beside it left alone; a folder without one gives all the requ
 Columns: ``id``, ``requirement`` (a text, or the list of a request and its later rounds), ``inputs``, ``outputs``
 (names, or one list of names per end node), ``related_nodes``, ``tags``.  Columns that only describe a requirement
 (`TAG_COLUMNS`) become tags.  Any other column is an error: a misspelt ``outputs`` must not silently switch off judging.
+So is a node type that Dify has not: no workflow could ever have it.
 In CSV cells, names are separated by ``;``, end nodes by ``|``; a cell that begins with ``[`` or ``{`` is read as JSON.
 """
 
@@ -22,6 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dslkit.batch.rows import BadRowError, Row, files_of, read_rows
+from dslkit.dify.nodes import NODE_KINDS
+from dslkit.dify.plan_forms import OTHER_NAMES
+from dslkit.dify.tools import TOOLS
 from dslkit.errors import UsageError
 from dslkit.records import Requirement
 
@@ -42,6 +46,7 @@ TAG_COLUMNS = frozenset(
         "title",
     }
 )
+_NODE_TYPES = tuple(sorted({*NODE_KINDS, *TOOLS, *OTHER_NAMES}))
 _COLUMNS = ("id", "requirement", "inputs", "outputs", "related_nodes", "tags")
 _PROBLEMS_SHOWN = 10
 _ID_LENGTH = 120
@@ -131,7 +136,7 @@ def _requirement(value: object) -> Requirement:
         messages=messages,
         inputs=_names(columns, "inputs"),
         outputs=_outputs(columns.get("outputs")),
-        related_nodes=_names(columns, "related_nodes"),
+        related_nodes=_node_types(columns),
         tags=_tags(columns),
     )
 
@@ -214,6 +219,16 @@ def _names(columns: Mapping[str, object], column: str) -> tuple[str, ...] | None
     if isinstance(cell, str):
         cell = _json_or_text(cell) if cell.lstrip().startswith("[") else _split(cell, ";")
     return _checked_names(cell, column)
+
+
+def _node_types(columns: Mapping[str, object]) -> tuple[str, ...] | None:
+    names = _names(columns, "related_nodes")
+    for name in names or ():
+        if name not in _NODE_TYPES:
+            near = difflib.get_close_matches(name.casefold().replace("_", "-").replace(" ", "-"), _NODE_TYPES, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_NODE_TYPES)}."
+            raise _UnusableError(f"'related_nodes' has {name!r}, which is no node type of Dify. {remedy}")
+    return names
 
 
 def _outputs(cell: object) -> tuple[tuple[str, ...], ...] | None:

@@ -98,7 +98,11 @@ def convert(
         return
     if version:
         say("A plan has no DSL version: give --dsl-version to dslkit compile.")
-    write_output(workflow.plan().model_dump_json(indent=2) + "\n", output)
+    try:
+        plan = workflow.plan()
+    except ValueError as error:
+        raise UsageError(f"{file}: {error}") from None
+    write_output(plan.model_dump_json(indent=2) + "\n", output)
 
 
 def draw(
@@ -142,13 +146,18 @@ def _title(name: str) -> str:
 
 
 def workflow_in(name: str) -> Workflow:
-    """A workflow to work with: UsageError when there is none in the file."""
+    """A workflow to work with, whatever its findings: UsageError when the file holds neither a Dify app nor a graph."""
+    from dslkit.dify.check.document import CONFIG_MODES, GRAPH_MODES
+    from dslkit.dify.graph import Graph
     from dslkit.dify.workflow import Workflow
 
     workflow = Workflow.from_yaml(_read(name))
-    if not workflow.document:
-        reason = workflow.errors[0].message if workflow.errors else "it holds no document"
-        raise UsageError(f"{name}: not a Dify workflow: {reason}")
+    graph = Graph(workflow.document)
+    if not graph.nodes and graph.mode not in GRAPH_MODES | CONFIG_MODES:
+        reason = workflow.errors[0].message if workflow.errors else "it holds no document."
+        raise UsageError(
+            f"{name}: not a Dify workflow: {reason} Give a Dify export; of a plan, dslkit compile makes one."
+        )
     return workflow
 
 

@@ -41,7 +41,7 @@ def decompile(document: Mapping[str, Any]) -> Plan:
     """
     graph = Graph(document)
     if not graph.nodes:
-        raise ValueError("The document has no graph to make a plan of.")
+        raise ValueError("The document has no graph to make a plan of. Give a workflow or a chatflow with nodes.")
     workflow = document["workflow"]
     short = Plan(
         nodes_info=[_node(node) for node in graph.nodes.values()],

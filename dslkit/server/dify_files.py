@@ -91,7 +91,7 @@ def _converted(text: bytes, query: ConvertQuery) -> ConvertAnswer:
     try:
         plan = workflow.plan().model_dump(mode="json", exclude_none=True)
     except ValueError as error:
-        raise ProblemError(422, f"It has no graph: {error}") from None
+        raise ProblemError(422, str(error)) from None
     return ConvertAnswer(
         **_taken(workflow),
         plan=plan,

@@ -81,6 +81,12 @@ def test_every_form_gives_the_same_values(tmp_path: Path, name: str, content: st
         assert loaded == (DIGEST, ROUTE)
 
 
+def test_node_types_by_any_name_are_taken(tmp_path: Path) -> None:
+    """Dify's own, those of the tools that a plan names, and other names in use."""
+    row = {"requirement": "x", "related_nodes": ["trigger-webhook", "tts", "template", "variable-assigner"]}
+    assert load(written(tmp_path, "r.jsonl", json.dumps(row)))[0].related_nodes == tuple(row["related_nodes"])
+
+
 def test_plain_text_is_one_requirement_a_line(tmp_path: Path) -> None:
     """Empty lines and comments are no requirements; names come from the words, not from the position."""
     path = written(tmp_path, "r.txt", "# ours\nSummarise a report in five points\n\n  Route a ticket \n")
@@ -132,6 +138,9 @@ def test_yaml_list_of_texts(tmp_path: Path) -> None:
         ("r.jsonl", '{"id": "a", "requirement": "x", "inputs": [1]}', 1, "'inputs' must be a list of names"),
         ("r.jsonl", '{"id": true, "requirement": "x"}', 1, "'id' must be"),
         ("r.jsonl", '{"id": "a", "requirement": "x", "tags": {"a": [1]}}', 1, "'tags' must be"),
+        ("r.jsonl", '"x"\n{"requirement": "y", "related_nodes": ["llm", "llmm"]}', 2, "Did you mean 'llm'?"),
+        ("r.csv", "requirement,related_nodes\nx,HTTP_Request\n", 2, "Did you mean 'http-request'?"),
+        ("r.jsonl", '{"requirement": "x", "related_nodes": ["zzz"]}', 1, "Known: agent, answer, assigner,"),
         ("r.csv", 'id,requirement\na,"x\ny"\nb,z,extra\n', 4, "3 cells"),
         ("r.csv", "id,text\na,x\n", 1, "no column 'requirement'"),
         ("r.csv", "id,id,requirement\na,b,x\n", 1, "stands twice"),

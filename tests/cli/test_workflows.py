@@ -78,12 +78,36 @@ def test_draw_and_diff(dslkit: Dslkit, flow: str) -> None:
     assert "Rewrit" in dslkit("diff", flow, "other.yml").out
 
 
-def test_no_workflow_is_a_wrong_command(dslkit: Dslkit) -> None:
+def test_no_workflow_is_a_wrong_command(dslkit: Dslkit, flow: str) -> None:
     Path("list.yml").write_text("- 1\n")
-    for verb in (("draw",), ("convert", "--to", "yaml")):
-        done = dslkit(*verb, "list.yml")
-        assert done.code == 2
-        assert "not a Dify workflow" in done.err
+    Path("other.yml").write_text("a: b\n")
+    for verb in (("draw",), ("convert", "--to", "yaml"), ("convert", "--to", "plan"), ("diff", flow)):
+        for name in ("list.yml", "other.yml"):
+            done = dslkit(*verb, name)
+            assert (done.code, done.out) == (2, "")
+            assert f"{name}: not a Dify workflow" in done.err
+            assert "Give a Dify export" in done.err
+
+
+@pytest.mark.parametrize("rest", ["", "workflow: {graph: {nodes: []}}", "workflow: {graph: {nodes: [{id: 1}]}}"])
+def test_an_app_without_a_graph_has_no_plan(dslkit: Dslkit, flow: str, rest: str) -> None:
+    """One line, not a traceback; it is still an app to compare and to write again."""
+    Path("app.yml").write_text(f"kind: app\napp: {{name: x, mode: workflow}}\n{rest}\n")
+    done = dslkit("convert", "app.yml", "--to", "plan")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("dslkit: app.yml: The document has no graph to make a plan of. Give")
+    assert dslkit("diff", "app.yml", flow).code == 0
+    assert dslkit("convert", "app.yml", "--to", "yaml").code == 0
+
+
+def test_a_workflow_with_errors_is_shown_all_the_same(dslkit: Dslkit, flow: str) -> None:
+    broken = yaml.safe_load(Path(flow).read_text())
+    del broken["app"]
+    broken["workflow"]["graph"]["edges"] = []
+    Path("broken.yml").write_text(yaml.safe_dump(broken))
+    assert dslkit("check", "broken.yml").code == 1
+    for verb in (("draw",), ("convert", "--to", "yaml"), ("convert", "--to", "plan"), ("diff", flow)):
+        assert dslkit(*verb, "broken.yml").code == 0
 
 
 def test_another_version_is_written(dslkit: Dslkit, flow: str) -> None:

@@ -114,7 +114,9 @@ def test_patterns_are_found_kept_and_deleted(served: Served) -> None:
         advised = client.get("/api/v1/patterns/recommend", params={"description": "translate a text"}).json()
         assert 1 <= advised["n_results"] <= 3
         own = client.get(f"/api/v1/patterns/{found['patterns'][0]['id']}").json() | {"id": "my-own"}
-        assert client.post("/api/v1/patterns/add", json=own).json()["pattern_id"] == "my-own"
+        added = [client.post("/api/v1/patterns/add", json=own).json() for _ in range(2)]
+        assert {answer["pattern_id"] for answer in added} == {"my-own"}
+        assert [answer["message"] for answer in added] == ["Added.", "Added; it replaces your own pattern of that id."]
         assert client.get("/api/v1/patterns/statistics").json()["user"] == 1
         assert client.get("/api/v1/patterns/my-own").json()["plan"] == own["plan"]
         assert client.delete("/api/v1/patterns/my-own").status_code == 200
@@ -156,6 +158,9 @@ def test_a_dify_app_is_validated_converted_and_imported(served: Served) -> None:
         broken = json.loads(json.dumps(made["workflow"]))
         broken["workflow"]["graph"]["edges"] = []
         assert not client.post("/api/v1/dify/validate", json=broken).json()["valid"]
+        broken["workflow"]["graph"]["nodes"] = []
+        refused = client.post("/api/v1/dify/convert", json=broken)
+        assert (refused.status_code, refused.json()["detail"].count("no graph")) == (422, 1)
         kinds = client.get("/api/v1/dify/node-types").json()
         assert kinds["total"] == len(kinds["node_types"]) > 20
 
