@@ -200,7 +200,10 @@ def test_added_pattern_is_found_kept_and_deleted(knowledge, home):
 
 
 def test_own_pattern_stands_before_a_shipped_one(knowledge):
+    assert "hides the shipped pattern" in knowledge.behind("web-research")
     knowledge.add(Pattern(id="web-research", title="Mine", description="d", plan=PLAN))
+    assert "replaces your own" in knowledge.behind("web-research")
+    assert knowledge.behind("of-no-one") == ""
     assert knowledge.get("web-research").title == "Mine"
     assert knowledge.statistics()["total"] == len(shipped_patterns())
     knowledge.delete("web-research")

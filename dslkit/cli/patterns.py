@@ -59,7 +59,9 @@ def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A pattern fil
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read ({error}).") from None
-    say(f"added as {_knowledge().add(parse(text, str(file)))}")
+    known, pattern = _knowledge(), parse(text, str(file))
+    remark = known.behind(pattern.id)
+    say(f"added as {known.add(pattern)}{remark and f'; {remark}'}")
 
 
 @app.command()

@@ -82,6 +82,14 @@ class Knowledge:
             other.unlink()
         return path
 
+    def behind(self, pattern_id: str) -> str:
+        """What a pattern that is added with this id comes before, as a remark; empty where it is new."""
+        if self._files_of(pattern_id):
+            return "it replaces your own pattern of that id"
+        if any(pattern.id == pattern_id for pattern in shipped_patterns()):
+            return "it hides the shipped pattern of that id until it is deleted"
+        return ""
+
     def delete(self, pattern_id: str) -> None:
         """Delete one of the user's own patterns; UsageError for a shipped or unknown one."""
         check_id(pattern_id)

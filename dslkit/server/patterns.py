@@ -79,10 +79,10 @@ async def _get(request: Request) -> PatternOut:
 async def _add(request: Request) -> PatternAdded:
     pattern = _pattern(request.body.root)
     try:
-        await request.service.knowing(lambda known: known.add(pattern))
+        remark, _ = await request.service.knowing(lambda known: (known.behind(pattern.id), known.add(pattern)))
     except UsageError as error:
         raise ProblemError(422, str(error)) from None
-    return PatternAdded(pattern_id=pattern.id, message="Added; a pattern of your own with the same id is replaced.")
+    return PatternAdded(pattern_id=pattern.id, message=f"Added; {remark}." if remark else "Added.")
 
 
 def _pattern(given: OwnPattern | ForeignPattern) -> Pattern:
