@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dslkit.analysis.runs import TELLS
+from dslkit.settings import OFFLINE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -60,11 +61,12 @@ _NAMES = ", ".join(_TYPES)
 _RECENT = f"""CREATE OR REPLACE TEMP TABLE recent AS
   SELECT {_NAMES} FROM calls WHERE NOT cache_hit AND started_at >= least($today, $shown)"""
 _NEW = "SELECT unnest(from_json($rows, $shape), recursive := true)"
-_FIGURES = """
+_FIGURES = f"""
   SELECT count(*) FILTER (started_at > $minute) AS attempts,
     coalesce(sum(coalesce(input_tokens, estimated_input_tokens) + coalesce(output_tokens, estimated_output_tokens))
       FILTER (started_at > $minute), 0)::BIGINT AS tokens,
     count(*) FILTER (started_at > $minute AND outcome = 'error') AS errors,
+    coalesce(bool_and(request_model = '{OFFLINE_MODEL}') FILTER (started_at > $minute), false) AS offline,
     count(*) FILTER (outcome = 'unknown' AND ended_at IS NULL AND started_at > $shown) AS open,
     coalesce(sum(cost_usd) FILTER (started_at >= $today), 0) AS spent_today,
     quantile_cont(latency_s, 0.5) FILTER (outcome = 'ok' AND started_at > $shown) AS p50,
@@ -141,14 +143,16 @@ class Status:
     """The ledger as of one moment.  ``columns`` counts attempts in the last ten minutes, the oldest first.
 
     ``attempts``, ``tokens``, ``errors`` and ``waited`` (mean seconds) are of the last minute, ``p50`` and ``p95``
-    (seconds) of the last ten.  ``calls`` are the attempts that ended last, the newest first; ``runs`` those that run,
-    and the latest in any case.
+    (seconds) of the last ten.  ``offline``: the last minute's attempts were all made to the offline model, which has no
+    limit.  ``calls`` are the attempts that ended last, the newest first; ``runs`` those that run, and the latest in any
+    case.
     """
 
     at: datetime
     attempts: int
     tokens: int
     errors: int
+    offline: bool
     open: int
     spent_today: Decimal
     p50: float | None
@@ -158,6 +162,10 @@ class Status:
     columns: tuple[int, ...]
     calls: tuple[Mapping[str, Any], ...]
     runs: tuple[Mapping[str, Any], ...]
+
+    def allowed(self, limit: int | None) -> int | None:
+        """What the settings allow in a minute, as far as that holds for these attempts."""
+        return None if self.offline else limit
 
     @property
     def run(self) -> Mapping[str, Any] | None:

@@ -37,6 +37,7 @@ _LANES = 6
 _LARGE = 5_000_000  # bytes; a larger file of requirements is not read for its length
 _TONES = {"ok": "green", "error": "red", "running": "cyan", "completed": "green", "failed": "red", "interrupted": "red"}
 _MINUTE = 60
+_FREE = "no limit set"
 _NARROW, _WIDE = 80, 110  # columns: what is left out below, and what is shown besides from there on
 
 
@@ -114,7 +115,7 @@ def _load(lane: LaneStatus) -> float:
 
 
 def _line(status: Status, lanes: Sequence[LaneStatus], settings: Settings) -> str:
-    figures = "; ".join(f"{name} {value} {more}".strip() for name, value, more, _ in _figures(status, lanes, settings))
+    figures = "; ".join(f"{name} {value} ({more})" for name, value, more, _ in _figures(status, lanes, settings))
     running = [f"{run['notebook']} {_progress(run)}" for run in status.runs if run["status"] == "running"]
     return f"{status.at:%H:%M:%S}  {'; '.join([figures, *running])}"
 
@@ -148,12 +149,12 @@ def _figures(
     """Name, value, what it is held against, and its share of that where there is one."""
     flying = sum(lane.gate.all_in_flight for lane in lanes) if lanes else status.open
     queue = sum(lane.gate.all_waiting for lane in lanes)
-    requests = _allowed(lanes, "requests") or settings.requests_per_minute
-    tokens, budget = _allowed(lanes, "tokens") or settings.tokens_per_minute, settings.budget_per_day_usd
-    limited, unlimited = f"of {requests:,.0f} allowed", "no limit set"
+    requests = _allowed(lanes, "requests") or status.allowed(settings.requests_per_minute)
+    tokens = _allowed(lanes, "tokens") or status.allowed(settings.tokens_per_minute)
+    attempts, used, budget = f"{status.attempts:,}", f"{status.tokens:,}", settings.budget_per_day_usd
     return [
-        ("attempts a minute", f"{status.attempts:,}", limited, status.attempts / requests),
-        _against("tokens a minute", status.tokens, tokens, f"{status.tokens:,}", f"of {tokens or 0:,.0f}", unlimited),
+        _against("attempts a minute", status.attempts, requests, attempts, f"of {requests or 0:,.0f} allowed", _FREE),
+        _against("tokens a minute", status.tokens, tokens, used, f"of {tokens or 0:,.0f}", _FREE),
         ("in flight", f"{flying:,}", f"{queue:,} in the queue", None),
         ("waited", f"{status.waited:.2f} s", "on average, in the last minute", None),
         _against(

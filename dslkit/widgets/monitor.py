@@ -16,7 +16,7 @@ from dslkit.widgets import markup
 from dslkit.widgets.still import LiveBox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
 
     from dslkit.analysis.live import Status
@@ -27,16 +27,17 @@ INTERVAL_S = 0.75  # with the writing and reading of a line, less than a second 
 
 def drawn(status: Status, settings: Settings) -> Markup:
     """The status as HTML."""
+    requests, tokens = (status.allowed(limit) for limit in (settings.requests_per_minute, settings.tokens_per_minute))
     figures = [
-        ("Attempts a minute", formats.count(status.attempts), f"of {settings.requests_per_minute:,} allowed"),
-        ("Tokens a minute", formats.compact(status.tokens), _of(settings.tokens_per_minute)),
+        ("Attempts a minute", formats.count(status.attempts), _of(requests, formats.count)),
+        ("Tokens a minute", formats.compact(status.tokens), _of(tokens, formats.compact)),
         ("In flight", formats.count(status.open), f"queued {formats.seconds(status.waited)}"),
         ("Spent today", formats.usd(status.spent_today), _budget(settings.budget_per_day_usd)),
         ("Latency", formats.seconds(status.p50), f"95 % in {formats.seconds(status.p95)}"),
         ("Errors a minute", _errors(status), "of all attempts"),
     ]
     highest = max(*status.columns, 1)
-    limit = settings.requests_per_minute * SHOWN.total_seconds() / COLUMNS / WINDOW.total_seconds()
+    limit = (requests or 0) * SHOWN.total_seconds() / COLUMNS / WINDOW.total_seconds()
     chart = markup.columns(status.columns, label="attempts in the last ten minutes", whole=max(highest, limit))
     caption = Markup(
         '<p class="quiet">Attempts in the last ten minutes, ten seconds a column; a full one is {:,.0f}. {}</p>'
@@ -121,8 +122,8 @@ def _loop_runs() -> bool:
     return True
 
 
-def _of(limit: int | None) -> str:
-    return f"of {formats.compact(limit)} allowed" if limit else "no limit set"
+def _of(limit: int | None, form: Callable[[int], str]) -> str:
+    return f"of {form(limit)} allowed" if limit else "no limit set"
 
 
 def _budget(budget: Decimal | None) -> str:

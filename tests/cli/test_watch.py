@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,8 @@ def test_without_a_terminal_it_writes_lines() -> None:
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=PATIENCE_S)
-    assert re.match(r"\d\d:\d\d:\d\d  attempts a minute 0 of 100 allowed; ", line)
+    assert re.match(r"\d\d:\d\d:\d\d  attempts a minute 0 \(of 100 allowed\); ", line)
+    assert "; in flight 0 (0 in the queue); " in line
     assert (rest, said, process.returncode) == ("", "", 0)
 
 
@@ -126,6 +128,17 @@ def test_an_empty_home_is_left_as_it_is(dslkit: Dslkit, tmp_path: Path) -> None:
     assert done.code == 0
     assert "spent today" in done.out
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(("models", "told"), [(("offline",), "no limit set"), (("offline", "x"), "of 100 allowed")])
+def test_the_offline_model_has_no_limit(dslkit: Dslkit, models: tuple[str, ...], told: str) -> None:
+    """What the settings allow is said as soon as another model is asked, though no process states its limits yet."""
+    recorder = Ledger(os.environ["DSLKIT_HOME"]).recorder()
+    for number, model in enumerate(models):
+        recorder.reserve(replace(start(number, 0), request_model=model, started_at=datetime.now(UTC)))
+    (line,) = (line for line in dslkit("watch", "--once").out.splitlines() if line.startswith("attempts a minute"))
+    assert line.split()[3] == str(len(models))
+    assert told in line
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

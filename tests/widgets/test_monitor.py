@@ -83,6 +83,17 @@ def test_counts_what_is_recent(tmp_path: Path) -> None:
     assert "Latest run: x.ipynb, running" in html
 
 
+def test_the_offline_model_has_no_limit(tmp_path: Path) -> None:
+    ledger, settings = Ledger(tmp_path), load_settings().model_copy(update={"tokens_per_minute": 10})
+    record(ledger, 1, 10, model="offline")
+    record(ledger, 2, 90)
+    html = drawn(read_status(ledger.snapshot(), NOW), settings)
+    assert (html.count("no limit set"), "allowed" in html) == (2, False)
+    record(ledger, 3, 10)
+    html = drawn(read_status(ledger.snapshot(), NOW), settings)
+    assert ("no limit set" in html, "of 100 allowed" in html) == (False, True)
+
+
 def test_an_empty_ledger_is_shown_too(tmp_path: Path) -> None:
     status = read_status(Ledger(tmp_path).snapshot(), NOW)
     assert (status.attempts, status.run, sum(status.columns)) == (0, None, 0)
