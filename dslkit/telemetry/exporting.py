@@ -44,6 +44,8 @@ _INSTEAD = "Name the collector's port for that (4318) and unset it."
 _NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+_UNNAMED = "No collector is named, so nothing is sent: name one with OTEL_EXPORTER_OTLP_ENDPOINT (http://HOST:4318)."
 _log = logging.getLogger(__name__)
 
 
@@ -165,7 +167,7 @@ class Exporter:
         if self._collector is None:
             return
         if not self._collector.send(spans):
-            raise DslkitError(f"The collector did not take the traces: {self._collector.problem}")
+            raise DslkitError(f"The collector did not take the traces: {self._collector.problem.rstrip('.')}.")
         self._collector.measure(spans)
 
     def _read(self) -> Cursor:
@@ -192,10 +194,12 @@ def exporter(home: Path, *, contents: bool = False, since: datetime | None = Non
     """An exporter to where the ``OTEL_*`` variables say, and its collector to close.
 
     Raises:
-        UsageError: OpenTelemetry is not installed, or the environment asks for another protocol.
+        UsageError: OpenTelemetry is not installed, or the environment names no collector or asks for another protocol.
     """
     if problem := obstacle(os.environ):
         raise UsageError(problem)
+    if not any(os.environ.get(name, "").strip() for name in (*_ENDPOINTS, _METRICS_ENDPOINT)):
+        raise UsageError(_UNNAMED)
     from dslkit.telemetry.otlp import Otlp  # noqa: PLC0415 - an extra, and 0.4 s
 
     collector = Otlp()

@@ -8,6 +8,7 @@ import os
 import uuid
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -57,12 +58,21 @@ class _Given(IdGenerator):
 
 
 class _LastWord(logging.Handler):
-    """Keeps what the exporters have to say, instead of printing it into somebody's batch."""
+    """Keeps what the exporters have to say, instead of printing it into somebody's batch.
 
-    words = ""
+    ``cause`` is why the server could not be reached: said of each try, but not by the last word on all of them.
+    """
+
+    words = cause = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        args = record.args if isinstance(record.args, tuple) else ()
+        self.cause = next((_root(arg) for arg in args if isinstance(arg, Exception)), self.cause)
         self.words = record.getMessage()
+
+    def forget(self) -> None:
+        """Of what was sent before."""
+        self.words = self.cause = ""
 
 
 class Otlp:
@@ -90,8 +100,10 @@ class Otlp:
 
     @property
     def problem(self) -> str:
-        """The last complaint of an exporter."""
-        return redact(self._heard.words)
+        """Why the server could not be reached, or else the last complaint of an exporter; after the server's name."""
+        named = _named()
+        server, said = _server(named), self._heard.cause or self._heard.words
+        return redact(f"{server}: {said.replace(named, server)}") if server else "its address is none of HTTP's"
 
     def send(self, spans: Iterable[Span]) -> bool:
         """Whether the traces have arrived; waits for the answer, as long as OTEL_EXPORTER_OTLP_TIMEOUT says."""
@@ -101,6 +113,7 @@ class Otlp:
             self._make(span)
         made = self._made.get_finished_spans()
         self._made.clear()
+        self._heard.forget()
         return not made or self._exporter.export(made) is SpanExportResult.SUCCESS
 
     def measure(self, spans: Iterable[Span]) -> None:
@@ -168,6 +181,30 @@ def _meters(resource: Resource) -> MeterProvider:
 
 def _wanted(signal: str) -> bool:
     return os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() != "none"
+
+
+def _named() -> str:
+    """Where traces go, as the environment has it; where it has nothing, to where the SDK sends them."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    named = next((os.environ[name] for name in names if os.environ.get(name)), "http://localhost:4318")
+    return named.strip().rstrip("/")
+
+
+def _server(address: str) -> str:
+    """Without what may be secret in an address: user, password, path, query; empty where it names no HTTP server."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if parts.scheme in {"http", "https"} and host else ""
+
+
+def _root(error: BaseException) -> str:
+    """What is at the root of it, as the operating system has it where it is from there: ``Connection refused``."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _listen() -> _LastWord:

@@ -428,6 +428,48 @@ def test_a_collector_that_was_away_gets_what_it_missed(home: Path, monkeypatch: 
     sink.close()
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://me:{secret}@127.0.0.1:{port}/{secret}?key={secret}", "http://127.0.0.1:{port}: Connection refused."),
+        ("http://me:{secret}@127.0.0.1:{port}0000/", "http://127.0.0.1:{port}0000: "),
+        ("me:{secret}@127.0.0.1:{port}", "its address is none of HTTP's."),
+        ("http://[{secret}", "its address is none of HTTP's."),
+    ],
+)
+def test_a_collector_that_cannot_be_reached_is_named_without_secrets(
+    home: Path, monkeypatch: pytest.MonkeyPatch, address: str, told: str
+) -> None:
+    with receiving() as server:
+        port = server.url.rpartition(":")[2]
+    secret = "hidden0123"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address.format(port=port, secret=secret))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    call(home, 10)
+    with pytest.raises(DslkitError, match="did not take the traces") as refused:
+        export(home)
+    assert str(refused.value).startswith("The collector did not take the traces: " + told.format(port=port))
+    assert secret not in str(refused.value)
+
+
+def test_without_a_collector_named_nothing_is_sent(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even to the port of this machine that the SDK takes by itself; a count needs no collector."""
+    monkeypatch.setenv("DSLKIT_HOME", str(home))
+    call(home, 10)
+    call(home, 20)
+    found = []
+    for words in (["--dry-run"], []):
+        monkeypatch.setattr(sys, "argv", ["dslkit", "telemetry", "export", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        found.append((end.value.code or 0, *capsys.readouterr()))
+    assert found[0] == (0, "2 spans would be sent\n", "")
+    assert found[1][:2] == (2, "")
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in found[1][2]
+
+
 def test_an_export_that_is_dear_is_made_less_often(home: Path) -> None:
     clock, takes = [0.0], iter((0.01, 0.4, 30.0))
 
