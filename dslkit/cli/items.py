@@ -101,13 +101,16 @@ def tell_items(ledger: Ledger, run_id: str, order: Iterable[str], *, problem: st
     outcome = _outcome(ledger, run_id)
     verdicts = list(outcome.verdicts) if outcome.items <= MOST_SHOWN else list(_UNFINISHED)
     items = _items(ledger, run_id, verdicts, order)
-    put_table(_COLUMNS, [_line(item) for item in items], less=_LESS)
+    if items:
+        put_table(_COLUMNS, [_line(item) for item in items], less=_LESS)
     for item in items:
         if item["verdict"] == "failed" and item["error_message"] != problem:
             say(f"{item['item_id']}: {item['error_message']}")
     if outcome.items > len(items):
         query = f"SELECT item_id, verdict, engine, error_findings FROM items WHERE run_id = '{run_id}'"  # noqa: S608 - to be read
-        say(f'{outcome.items - len(items):,} more items are not shown; all are in the ledger: dslkit sql "{query}"')
+        rest = outcome.items - len(items)
+        told = f"{rest:,} {'more ' * bool(items)}{'item is' if rest == 1 else 'items are'} not listed"
+        say(f'{told}; all are in the ledger: dslkit sql "{query}"')
     spent = ledger.usage(run=run_id)
     put(f"{outcome}; {spent.asked}, {spent.total_tokens:,} tokens, {spent.cost}")
     return outcome

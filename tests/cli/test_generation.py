@@ -54,7 +54,7 @@ def test_a_long_batch_shows_what_is_unfinished_and_how_to_see_the_rest(
     assert only.split()[:2] == ["a", "failed"]
     assert total.startswith("2 items: 1 clean, 1 failed, 1 of 1 with exact names; 2 calls")
     assert "a: [Errno" in done.err
-    told = re.search(r'1 more items are not shown; .*: dslkit sql "(.*)"', done.err)
+    told = re.search(r'1 more item is not listed; .*: dslkit sql "(.*)"', done.err)
     assert told is not None
     assert {"a", "b"} <= set(dslkit("sql", told[1]).out.split())
 
@@ -69,6 +69,16 @@ def test_a_run_that_found_its_items_better_has_its_own_report(dslkit: Dslkit, wi
     assert reports[0] != reports[1]
     assert "2 of 2 workflows work" in Path(reports[1]).read_text(encoding="utf-8")
     assert "2 of 2 workflows work" in Path(reports[2]).read_text(encoding="utf-8")
+
+
+def test_a_long_batch_without_anything_unfinished_is_told_by_its_count(
+    dslkit: Dslkit, wishes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dslkit.cli.items.MOST_SHOWN", 1)
+    done = dslkit("batch", wishes, *DIRECT)
+    (total,) = done.out.splitlines()
+    assert total.startswith("2 items: 2 clean")
+    assert "\n2 items are not listed; all are in the ledger" in f"\n{done.err}"
 
 
 @pytest.mark.parametrize("there", [True, False])
