@@ -62,7 +62,7 @@ def examine(
     try:
         settings = load_settings()
     except DslkitError as error:
-        yield _problem("settings", str(error).replace("\n", " "), "correct or unset what is named")
+        yield from _wrong_settings(str(error))
         return
     with ThreadPoolExecutor(3) as others:  # servers and processes, which take their time
         model = others.submit(check_model, settings)
@@ -154,11 +154,13 @@ def check_disk(home: Path) -> Check:
         with tempfile.TemporaryFile() as file:
             file.write(b"room?")
             file.flush()
-        free = shutil.disk_usage(_existing(home)).free
+        usage = shutil.disk_usage(_existing(home))
     except OSError as error:
         remedy = "free some space, or name another temporary folder with TMPDIR"
         return _problem("disk", f"no temporary file can be written ({error.strerror})", remedy)
-    detail = f"{free // _MILLION:,} MB free at {home}"
+    if not usage.total:  # /proc, or a tmpfs without a limit: nothing there is ever full
+        return _ok("disk", f"the filesystem of {home} has no size")
+    free, detail = usage.free, f"{usage.free // _MILLION:,} MB free at {home}"
     if free < LEAST_ROOM:
         return _problem("disk", detail, "free some space: dslkit ledger prune --before 365d, or a larger disk")
     return _warning("disk", detail, "a larger disk soon") if free < SCANT_ROOM else _ok("disk", detail)
@@ -294,6 +296,13 @@ def check_port(ip: str, port: int) -> Check:
     if _is_ours(ip, port):
         return _ok("port", f"dslkit serves on {ip}:{port}")
     return _problem("port", f"{port} on {ip} cannot be used: {reason}", "name another: dslkit serve --port N")
+
+
+def _wrong_settings(message: str) -> list[Check]:
+    """One for each line that is set in: these name a setting each, below a heading and above what to do."""
+    lines = message.splitlines()
+    wrong = [line.strip() for line in lines if line.startswith(" ")]
+    return [_problem("settings", line, "correct or unset it") for line in wrong or lines]
 
 
 def _ok(name: str, detail: str) -> Check:

@@ -91,11 +91,16 @@ def test_a_problem_is_exit_code_1_with_the_remedy_below_and_without_the_secret()
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_wrong_settings_are_the_one_problem_named() -> None:
-    done = dslkit("doctor", DSLKIT_WORKERS="many")
+def test_wrong_settings_are_the_only_problems_named() -> None:
+    """Each on a line of its own, with what to do below, once."""
+    done = dslkit("doctor", DSLKIT_WORKERS="many", DSLKIT_LOG_FORMAT="xml")
     assert done.returncode == 1
-    assert "problem  settings" in done.stdout
-    assert "DSLKIT_WORKERS takes a whole number" in done.stdout
+    _, *lines = done.stdout.splitlines()
+    assert [line.split(" takes ")[0] for line in lines[::2]] == [
+        "problem  settings     DSLKIT_WORKERS",
+        "problem  settings     DSLKIT_LOG_FORMAT",
+    ]
+    assert {line.strip() for line in lines[1::2]} == {"→ correct or unset it"}
 
 
 @pytest.mark.parametrize(
@@ -200,6 +205,10 @@ def test_little_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert doctor.check_disk(tmp_path).status == "warning"
     monkeypatch.setattr(doctor, "LEAST_ROOM", free * 2)
     assert doctor.check_disk(tmp_path).status == "problem"
+
+
+def test_a_filesystem_without_a_size_is_not_full() -> None:
+    assert doctor.check_disk(Path("/proc/nohome")).status == "ok"
 
 
 def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
