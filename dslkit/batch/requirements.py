@@ -6,7 +6,7 @@ whatever else lies beside it left alone; a folder without one gives all the requ
 Columns: ``id``, ``requirement`` (a text, or the list of a request and its later rounds), ``inputs``, ``outputs``
 (names, or one list of names per end node), ``related_nodes``, ``tags``.  Columns that only describe a requirement
 (`TAG_COLUMNS`) become tags.  Any other column is an error: a misspelt ``outputs`` must not silently switch off judging.
-So is a node type that Dify has not: no workflow could ever have it.
+So is a misspelt node type: no workflow could ever have it.
 In CSV cells, names are separated by ``;``, end nodes by ``|``; a cell that begins with ``[`` or ``{`` is read as JSON.
 """
 
@@ -47,6 +47,7 @@ TAG_COLUMNS = frozenset(
     }
 )
 _NODE_TYPES = tuple(sorted({*NODE_KINDS, *TOOLS, *OTHER_NAMES}))
+_NEARLY = 0.85  # as difflib measures it; "llmm" is as near to "llm"
 _COLUMNS = ("id", "requirement", "inputs", "outputs", "related_nodes", "tags")
 _PROBLEMS_SHOWN = 10
 _ID_LENGTH = 120
@@ -222,12 +223,13 @@ def _names(columns: Mapping[str, object], column: str) -> tuple[str, ...] | None
 
 
 def _node_types(columns: Mapping[str, object]) -> tuple[str, ...] | None:
+    """The names; one that is nearly a node type is a slip, one far from all may be a tool of a plugin."""
     names = _names(columns, "related_nodes")
     for name in names or ():
-        if name not in _NODE_TYPES:
-            near = difflib.get_close_matches(name.casefold().replace("_", "-").replace(" ", "-"), _NODE_TYPES, n=1)
-            remedy = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(_NODE_TYPES)}."
-            raise _UnusableError(f"'related_nodes' has {name!r}, which is no node type of Dify. {remedy}")
+        plain = name.casefold().replace("_", "-").replace(" ", "-")
+        near = difflib.get_close_matches(plain, _NODE_TYPES, n=1, cutoff=_NEARLY)
+        if near and name not in _NODE_TYPES:
+            raise _UnusableError(f"'related_nodes' has {name!r}, no node type of Dify. Did you mean {near[0]!r}?")
     return names
 
 
